@@ -1,0 +1,38 @@
+/** What every project shares; ESM needs the explicit extension map and the source condition of `#libs/*`. */
+const shared = {
+  testEnvironment: 'node',
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
+  transform: { '^.+\\.ts$': ['@swc/jest'] },
+  testEnvironmentOptions: { customExportConditions: ['steward-source', 'node', 'node-addons'] },
+};
+
+/** @type {import('jest').Config} */
+export default {
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{services,libs,test}/**/*.spec.ts'],
+      testPathIgnorePatterns: [
+        '/node_modules/',
+        '/dist/',
+        '\\.int\\.spec\\.ts$',
+        '\\.e2e\\.spec\\.ts$',
+        '\\.fault\\.spec\\.ts$',
+      ],
+    },
+    {
+      ...shared,
+      displayName: 'int',
+      testMatch: ['<rootDir>/{services,libs,test}/**/*.int.spec.ts'],
+    },
+    {
+      ...shared,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/**/*.{e2e,fault}.spec.ts'],
+    },
+  ],
+  coverageProvider: 'v8',
+  testTimeout: 60_000,
+};

@@ -1,0 +1,6 @@
+export * from './error-codes.js';
+export * from './event-types.js';
+export * from './key-events.js';
+export * from './streams.js';
+export * from './tenancy-events.js';
+export * from './verify-codes.js';

@@ -1,0 +1,11 @@
+/** Stream names. An id that must be unique is a stream name, and its first append expects revision 0. */
+export const tenantStream = (tenantId: string): string => `tenant-${tenantId}`;
+export const projectStream = (projectId: string): string => `project-${projectId}`;
+export const principalStream = (principalId: string): string => `principal-${principalId}`;
+/** A key's stream bears the 16 characters of its ID without the `key_` prefix. */
+export const keyStream = (keyId: string): string => `key-${keyId.slice('key_'.length)}`;
+export const subjectStream = (subjectId: string): string => `subject-${subjectId}`;
+
+/** What stands before the first hyphen: `key`, `project`, ... Ids may hold hyphens, categories never do. */
+export const categoryOf = (stream: string): string => stream.slice(0, stream.indexOf('-'));
+export const idOf = (stream: string): string => stream.slice(stream.indexOf('-') + 1);

@@ -1,0 +1,221 @@
+import type { StewardEvent } from '#libs/contracts';
+import { type DataKeys, openPart, sealedHash, sealPart } from './data-keys.js';
+import type { DomainEvent, EventMeta } from './decider.js';
+import {
+  type Actor,
+  type ActorPart,
+  APPEND_BYTES_MAX,
+  chainHashOf,
+  type Envelope,
+  ENVELOPE_BYTES_MAX,
+  eventIdOf,
+  jcs,
+  leafHashOf,
+  type PrivateReference,
+} from './envelope.js';
+import { AppendTooLarge, type NewEvent, type SealedPart, type StoredEvent } from './event-store.js';
+
+/** An event as the program reads it: today's shape of the data, the private parts still sealed. */
+export interface RecordedEvent extends EventMeta {
+  readonly id: string;
+  readonly stream: string;
+  readonly position: string;
+  readonly storedAt: string;
+  readonly type: StewardEvent['type'];
+  readonly schemaVersion: number;
+  readonly tenantId: string | null;
+  readonly projectId: string | null;
+  readonly correlationId: string;
+  readonly causationId: string | null;
+  readonly requestHash: string | null;
+  readonly data: object;
+  readonly private: Readonly<Record<string, PrivateReference>>;
+  readonly leafHash: Buffer;
+  readonly chainHash: Buffer;
+}
+
+/** A part that was opened, or why it cannot be. */
+export type OpenedPart = { readonly value: unknown } | { readonly erased: true } | { readonly missing: true };
+
+/** `type@n` to the data of version n + 1; pure, run on reading. */
+export type Upcasters = Readonly<Record<string, (data: object) => object>>;
+
+/** An unknown type, or a version that this release cannot read: whoever follows the stream stops, nothing is skipped. */
+export class UnknownEvent extends Error {
+  constructor(
+    readonly stream: string,
+    readonly revision: number,
+    readonly type: string,
+    readonly schemaVersion: number,
+  ) {
+    super(`${stream}/${revision} is a ${type} of version ${schemaVersion}, which this release cannot read.`);
+    this.name = 'UnknownEvent';
+  }
+}
+
+/** What the command brings to each of its events. */
+export interface CommandContext {
+  readonly commandId: string;
+  readonly correlationId: string;
+  readonly causationId: string | null;
+  readonly requestHash: string | null;
+  readonly actor: Actor;
+  /** Always there for users; for services and projects only with a comment; null for the system. */
+  readonly actorPart: ActorPart | null;
+}
+
+export interface StreamScope {
+  readonly tenantId: string | null;
+  readonly projectId: string | null;
+}
+
+export interface EncodeRequest extends StreamScope {
+  readonly stream: string;
+  readonly lastRevision: number;
+  readonly lastChainHash: Buffer | null;
+  readonly recordedAt: string;
+  readonly context: CommandContext;
+  readonly events: readonly DomainEvent[];
+}
+
+/** The owner of the data key that seals a part (docs/events.md, Private parts). */
+function dataKeyOwner(part: string, event: DomainEvent, stream: string, actor: Actor): string {
+  switch (part) {
+    case 'verifier':
+      return `key:key_${stream.slice('key-'.length)}`;
+    case 'person':
+      return `user:${(event.data as { userId: string }).userId}`;
+    case 'actor':
+      return `${actor.type}:${actor.id}`;
+    default:
+      throw new TypeError(`No private part is called ${part}.`);
+  }
+}
+
+/** Turns a typed event into an envelope and back, on every store. */
+export class Codec {
+  constructor(
+    private readonly types: Readonly<Record<string, { schemaVersion: number }>>,
+    private readonly dataKeys: DataKeys,
+    private readonly upcasters: Upcasters = {},
+  ) {}
+
+  async encode(request: EncodeRequest): Promise<NewEvent[]> {
+    const { stream, context, recordedAt } = request;
+    const parts = request.events.map((event) => ({
+      ...event.private,
+      ...(context.actorPart === null ? {} : { actor: context.actorPart }),
+    }));
+    const owners = request.events.map((event, n) =>
+      Object.keys(parts[n] ?? {}).map((part) => [part, dataKeyOwner(part, event, stream, context.actor)] as const),
+    );
+    const wanted = [...new Set(owners.flatMap((pairs) => pairs.map(([, owner]) => owner)))];
+    const keys = wanted.length === 0 ? new Map<string, never>() : await this.dataKeys.obtain(wanted);
+
+    let chainHash = request.lastChainHash;
+    let bytes = 0;
+    return request.events.map((event, n) => {
+      const revision = request.lastRevision + n + 1;
+      const sealed: Record<string, SealedPart> = {};
+      const references: Record<string, PrivateReference> = {};
+      for (const [part, owner] of owners[n] ?? []) {
+        const key = keys.get(owner);
+        if (key === undefined) throw new Error(`The data key of ${owner} was not obtained.`);
+        const one = sealPart(key, stream, revision, part, jcs((parts[n] as Record<string, object>)[part]));
+        sealed[part] = one;
+        references[part] = { key: one.key, hash: sealedHash(one) };
+      }
+      const type = this.types[event.type];
+      if (type === undefined) throw new UnknownEvent(stream, revision, event.type, 0);
+      const envelope: Envelope = {
+        v: 1,
+        id: eventIdOf(context.commandId, stream, n),
+        stream,
+        revision,
+        type: event.type,
+        schemaVersion: type.schemaVersion,
+        tenantId: request.tenantId,
+        projectId: request.projectId,
+        actor: context.actor,
+        commandId: context.commandId,
+        correlationId: context.correlationId,
+        causationId: context.causationId,
+        requestHash: context.requestHash,
+        recordedAt,
+        data: event.data,
+        private: references,
+        prev: chainHash === null ? null : chainHash.toString('hex'),
+      };
+      const text = jcs(envelope);
+      const sizeBytes = Buffer.byteLength(text, 'utf8');
+      if (sizeBytes > ENVELOPE_BYTES_MAX)
+        throw new AppendTooLarge(`A ${event.type} of ${sizeBytes} bytes is over ${ENVELOPE_BYTES_MAX} bytes.`);
+      bytes += sizeBytes;
+      if (bytes > APPEND_BYTES_MAX) throw new AppendTooLarge(`The change is over ${APPEND_BYTES_MAX} bytes.`);
+      const leafHash = leafHashOf(text);
+      chainHash = chainHashOf(chainHash, leafHash);
+      return {
+        id: envelope.id,
+        type: event.type,
+        tenantId: request.tenantId,
+        projectId: request.projectId,
+        envelope: text,
+        leafHash,
+        chainHash,
+        privateParts: sealed,
+      };
+    });
+  }
+
+  decode(stored: StoredEvent): RecordedEvent {
+    const envelope = JSON.parse(stored.envelope) as Envelope;
+    const known = this.types[envelope.type];
+    if (known === undefined || envelope.schemaVersion > known.schemaVersion)
+      throw new UnknownEvent(stored.stream, stored.revision, envelope.type, envelope.schemaVersion);
+    let data = envelope.data;
+    for (let version = envelope.schemaVersion; version < known.schemaVersion; version += 1) {
+      const upcast = this.upcasters[`${envelope.type}@${version}`];
+      if (upcast === undefined) throw new UnknownEvent(stored.stream, stored.revision, envelope.type, version);
+      data = upcast(data);
+    }
+    return {
+      id: envelope.id,
+      stream: stored.stream,
+      revision: stored.revision,
+      position: stored.position,
+      storedAt: stored.storedAt,
+      type: envelope.type as StewardEvent['type'],
+      schemaVersion: known.schemaVersion,
+      tenantId: envelope.tenantId,
+      projectId: envelope.projectId,
+      actor: envelope.actor,
+      commandId: envelope.commandId,
+      correlationId: envelope.correlationId,
+      causationId: envelope.causationId,
+      requestHash: envelope.requestHash,
+      recordedAt: envelope.recordedAt,
+      data,
+      private: envelope.private,
+      leafHash: stored.leafHash,
+      chainHash: stored.chainHash,
+    };
+  }
+
+  /** Opens one part of many events with one look at the data keys; events without the part are absent from the answer. */
+  async openParts(events: readonly StoredEvent[], part: string): Promise<Map<StoredEvent, OpenedPart>> {
+    const sealed = events.flatMap((event) => {
+      const one = event.privateParts[part];
+      return one === undefined ? [] : [{ event, one }];
+    });
+    const opened = new Map<StoredEvent, OpenedPart>();
+    if (sealed.length === 0) return opened;
+    const keys = await this.dataKeys.open([...new Set(sealed.map(({ one }) => one.key))]);
+    for (const { event, one } of sealed) {
+      const key = keys.get(one.key) ?? 'missing';
+      if (key === 'destroyed') opened.set(event, { erased: true });
+      else if (key === 'missing') opened.set(event, { missing: true });
+      else opened.set(event, { value: JSON.parse(openPart(key, event.stream, event.revision, part, one)) });
+    }
+    return opened;
+  }
+}
