@@ -1,0 +1,4 @@
+export * from './access.js';
+export * from './principal.js';
+export * from './request-context.js';
+export * from './tokens.js';
