@@ -1,5 +1,5 @@
 import type { StewardEvent } from '#libs/contracts';
-import { type DataKeys, openPart, sealedHash, sealPart } from './data-keys.js';
+import { type DataKeys, openPart, randomIv, sealedHash, sealPart } from './data-keys.js';
 import type { DomainEvent, EventMeta } from './decider.js';
 import {
   type Actor,
@@ -98,6 +98,7 @@ export class Codec {
     private readonly types: Readonly<Record<string, { schemaVersion: number }>>,
     private readonly dataKeys: DataKeys,
     private readonly upcasters: Upcasters = {},
+    private readonly newIv: () => Buffer = randomIv,
   ) {}
 
   async encode(request: EncodeRequest): Promise<NewEvent[]> {
@@ -121,7 +122,14 @@ export class Codec {
       for (const [part, owner] of owners[n] ?? []) {
         const key = keys.get(owner);
         if (key === undefined) throw new Error(`The data key of ${owner} was not obtained.`);
-        const one = sealPart(key, stream, revision, part, jcs((parts[n] as Record<string, object>)[part]));
+        const one = sealPart(
+          key,
+          this.newIv(),
+          stream,
+          revision,
+          part,
+          jcs((parts[n] as Record<string, object>)[part]),
+        );
         sealed[part] = one;
         references[part] = { key: one.key, hash: sealedHash(one) };
       }

@@ -23,9 +23,17 @@ export interface DataKeys {
 const associatedData = (stream: string, revision: number, part: string, key: string): Buffer =>
   Buffer.from(`${stream}\n${revision}\n${part}\n${key}`, 'utf8');
 
-/** AES-256-GCM with a random 96-bit IV; the place in the log and the key's name are authenticated with it. */
-export function sealPart(key: DataKey, stream: string, revision: number, part: string, plaintext: string): SealedPart {
-  const iv = randomBytes(12);
+export const randomIv = (): Buffer => randomBytes(12);
+
+/** AES-256-GCM under a 96-bit IV; the place in the log and the key's name are authenticated with it. */
+export function sealPart(
+  key: DataKey,
+  iv: Buffer,
+  stream: string,
+  revision: number,
+  part: string,
+  plaintext: string,
+): SealedPart {
   const cipher = createCipheriv('aes-256-gcm', key.bytes, iv);
   cipher.setAAD(associatedData(stream, revision, part, key.name));
   const ciphertext = Buffer.concat([cipher.update(plaintext, 'utf8'), cipher.final()]);
