@@ -1,5 +1,5 @@
 import type { StewardEvent } from '#libs/contracts';
-import { type DataKeys, openPart, randomIv, sealedHash, sealPart } from './data-keys.js';
+import { type DataKey, type DataKeys, openPart, randomIv, sealedHash, sealPart } from './data-keys.js';
 import type { DomainEvent, EventMeta } from './decider.js';
 import {
   type Actor,
@@ -92,6 +92,12 @@ function dataKeyOwner(part: string, event: DomainEvent, stream: string, actor: A
   }
 }
 
+interface PlainPart {
+  readonly part: string;
+  readonly owner: string;
+  readonly value: object;
+}
+
 /** Turns a typed event into an envelope and back, on every store. */
 export class Codec {
   constructor(
@@ -102,77 +108,85 @@ export class Codec {
   ) {}
 
   async encode(request: EncodeRequest): Promise<NewEvent[]> {
-    const { stream, context, recordedAt } = request;
-    const parts = request.events.map((event) => ({
-      ...event.private,
-      ...(context.actorPart === null ? {} : { actor: context.actorPart }),
-    }));
-    const owners = request.events.map((event, n) =>
-      Object.keys(parts[n] ?? {}).map((part) => [part, dataKeyOwner(part, event, stream, context.actor)] as const),
-    );
-    const wanted = [...new Set(owners.flatMap((pairs) => pairs.map(([, owner]) => owner)))];
-    const keys = wanted.length === 0 ? new Map<string, never>() : await this.dataKeys.obtain(wanted);
+    const { stream, context } = request;
+    const plain = request.events.map((event) => this.plainParts(event, stream, context));
+    const owners = [...new Set(plain.flatMap((parts) => parts.map(({ owner }) => owner)))];
+    const keys: ReadonlyMap<string, DataKey> = owners.length === 0 ? new Map() : await this.dataKeys.obtain(owners);
 
     let chainHash = request.lastChainHash;
-    let bytes = 0;
+    let sizeBytes = 0;
     return request.events.map((event, n) => {
       const revision = request.lastRevision + n + 1;
-      const sealed: Record<string, SealedPart> = {};
-      const references: Record<string, PrivateReference> = {};
-      for (const [part, owner] of owners[n] ?? []) {
+      const privateParts: Record<string, SealedPart> = {};
+      for (const { part, owner, value } of plain[n] ?? []) {
         const key = keys.get(owner);
         if (key === undefined) throw new Error(`The data key of ${owner} was not obtained.`);
-        const one = sealPart(
-          key,
-          this.newIv(),
-          stream,
-          revision,
-          part,
-          jcs((parts[n] as Record<string, object>)[part]),
-        );
-        sealed[part] = one;
-        references[part] = { key: one.key, hash: sealedHash(one) };
+        privateParts[part] = sealPart(key, this.newIv(), stream, revision, part, jcs(value));
       }
-      const type = this.types[event.type];
-      if (type === undefined) throw new UnknownEvent(stream, revision, event.type, 0);
-      const envelope: Envelope = {
-        v: 1,
-        id: eventIdOf(context.commandId, stream, n),
-        stream,
-        revision,
-        type: event.type,
-        schemaVersion: type.schemaVersion,
-        tenantId: request.tenantId,
-        projectId: request.projectId,
-        actor: context.actor,
-        commandId: context.commandId,
-        correlationId: context.correlationId,
-        causationId: context.causationId,
-        requestHash: context.requestHash,
-        recordedAt,
-        data: event.data,
-        private: references,
-        prev: chainHash === null ? null : chainHash.toString('hex'),
-      };
-      const text = jcs(envelope);
-      const sizeBytes = Buffer.byteLength(text, 'utf8');
-      if (sizeBytes > ENVELOPE_BYTES_MAX)
-        throw new AppendTooLarge(`A ${event.type} of ${sizeBytes} bytes is over ${ENVELOPE_BYTES_MAX} bytes.`);
-      bytes += sizeBytes;
-      if (bytes > APPEND_BYTES_MAX) throw new AppendTooLarge(`The change is over ${APPEND_BYTES_MAX} bytes.`);
-      const leafHash = leafHashOf(text);
+      const envelope = this.envelopeOf(request, event, n, privateParts, chainHash);
+      sizeBytes += Buffer.byteLength(envelope, 'utf8');
+      if (sizeBytes > APPEND_BYTES_MAX) throw new AppendTooLarge(`The change is over ${APPEND_BYTES_MAX} bytes.`);
+      const leafHash = leafHashOf(envelope);
       chainHash = chainHashOf(chainHash, leafHash);
       return {
-        id: envelope.id,
+        id: eventIdOf(context.commandId, stream, n),
         type: event.type,
         tenantId: request.tenantId,
         projectId: request.projectId,
-        envelope: text,
+        envelope,
         leafHash,
         chainHash,
-        privateParts: sealed,
+        privateParts,
       };
     });
+  }
+
+  private plainParts(event: DomainEvent, stream: string, { actor, actorPart }: CommandContext): PlainPart[] {
+    const parts: Record<string, object> = { ...event.private, ...(actorPart === null ? {} : { actor: actorPart }) };
+    return Object.entries(parts).map(([part, value]) => ({
+      part,
+      value,
+      owner: dataKeyOwner(part, event, stream, actor),
+    }));
+  }
+
+  private envelopeOf(
+    request: EncodeRequest,
+    event: DomainEvent,
+    n: number,
+    parts: Readonly<Record<string, SealedPart>>,
+    chainHash: Buffer | null,
+  ): string {
+    const { stream, context } = request;
+    const revision = request.lastRevision + n + 1;
+    const type = this.types[event.type];
+    if (type === undefined) throw new UnknownEvent(stream, revision, event.type, 0);
+    const envelope: Envelope = {
+      v: 1,
+      id: eventIdOf(context.commandId, stream, n),
+      stream,
+      revision,
+      type: event.type,
+      schemaVersion: type.schemaVersion,
+      tenantId: request.tenantId,
+      projectId: request.projectId,
+      actor: context.actor,
+      commandId: context.commandId,
+      correlationId: context.correlationId,
+      causationId: context.causationId,
+      requestHash: context.requestHash,
+      recordedAt: request.recordedAt,
+      data: event.data,
+      private: Object.fromEntries(
+        Object.entries(parts).map(([part, sealed]) => [part, { key: sealed.key, hash: sealedHash(sealed) }]),
+      ),
+      prev: chainHash === null ? null : chainHash.toString('hex'),
+    };
+    const text = jcs(envelope);
+    const sizeBytes = Buffer.byteLength(text, 'utf8');
+    if (sizeBytes > ENVELOPE_BYTES_MAX)
+      throw new AppendTooLarge(`A ${event.type} of ${sizeBytes} bytes is over ${ENVELOPE_BYTES_MAX} bytes.`);
+    return text;
   }
 
   decode(stored: StoredEvent): RecordedEvent {
