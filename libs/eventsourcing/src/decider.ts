@@ -14,6 +14,8 @@ export interface EventMeta {
   readonly recordedAt: string;
   readonly commandId: string;
   readonly actor: Actor;
+  readonly tenantId: string | null;
+  readonly projectId: string | null;
 }
 
 /**
