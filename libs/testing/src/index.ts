@@ -1,1 +1,2 @@
 export * from './sample-events.js';
+export * from './steward-process.js';
