@@ -57,7 +57,7 @@ export class StewardProcess {
     });
     const steward = new StewardProcess(dataDir, child, options.dataDir === undefined);
     for (const stream of [child.stdout, child.stderr])
-      stream?.setEncoding('utf8').on('data', (text: string) => steward.output.push(text));
+      stream.setEncoding('utf8').on('data', (text: string) => steward.output.push(text));
     return steward;
   }
 
