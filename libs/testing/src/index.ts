@@ -1,2 +1,4 @@
+export * from './given.js';
 export * from './sample-events.js';
 export * from './steward-process.js';
+export * from './project-fixture.js';
