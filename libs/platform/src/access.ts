@@ -1,3 +1,4 @@
+import type { KeyOwnerType } from '#libs/contracts';
 import type { Principal } from './principal.js';
 
 /** What one rule of visibility lets through; a list shows what any of them does. */
@@ -5,7 +6,13 @@ export type VisibleScope =
   | { readonly kind: 'all' }
   | { readonly kind: 'tenant'; readonly tenantId: string }
   | { readonly kind: 'project'; readonly projectId: string }
-  | { readonly kind: 'own'; readonly projectId: string; readonly ownerId: string };
+  | {
+      readonly kind: 'own';
+      readonly projectId: string;
+      /** A user, a service and a project may bear the same id, so the type is part of the name. */
+      readonly ownerType: KeyOwnerType;
+      readonly ownerId: string;
+    };
 
 /**
  * The proof that a request passed the guard, and what its caller may see. Every query takes one: a query without tenant
