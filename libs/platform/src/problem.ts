@@ -1,0 +1,92 @@
+import { HttpException } from '@nestjs/common';
+import { errorCodes, type ErrorCode } from '#libs/contracts';
+import { asRefusal, type FieldError, Refusal } from '#libs/eventsourcing';
+
+/** RFC 9457. `code` is for programs, `detail` for people, `requestId` for the log. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: ErrorCode;
+  readonly requestId: string;
+  readonly errors?: readonly FieldError[];
+}
+
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+
+/** What Fastify and its parsers refuse, in the words of the catalogue. */
+const fastifyCodes: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['BODY_TOO_LARGE', 'The body is larger than this route takes.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['MEDIA_TYPE', 'This route takes another content type.'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['BODY_MALFORMED', 'The body is not as long as Content-Length says.'],
+  FST_ERR_BAD_URL: ['HEADER_MALFORMED', 'The path is not well-formed.'],
+  FST_ERR_MAX_PARAM_LENGTH: ['NOT_FOUND', 'There is no such thing.'],
+  FST_ERR_NOT_FOUND: ['NOT_FOUND', 'There is no such route.'],
+};
+
+/** What Nest itself throws, by status. */
+const statusCodes: Readonly<Record<number, readonly [ErrorCode, string]>> = {
+  400: ['VALIDATION', 'The request is wrong.'],
+  401: ['UNAUTHENTICATED', 'No valid credential came with the request.'],
+  403: ['FORBIDDEN', 'The caller may not do this.'],
+  404: ['NOT_FOUND', 'There is no such route.'],
+  405: ['METHOD_NOT_ALLOWED', 'The path exists, the method does not.'],
+  408: ['REQUEST_TIMEOUT', 'The request did not arrive in time.'],
+  413: ['BODY_TOO_LARGE', 'The body is larger than this route takes.'],
+  415: ['MEDIA_TYPE', 'This route takes another content type.'],
+  429: ['TOO_MANY_REQUESTS', 'Too many requests came from this address.'],
+  503: ['OVERLOADED', 'Try again.'],
+};
+
+/** The refusal that an error amounts to; INTERNAL for what nobody expected, whose message stays here. */
+export function refusalOf(error: unknown): Refusal {
+  const known = asRefusal(error);
+  if (known instanceof Refusal) return known;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+    const coded = fastifyCodes[error.code];
+    if (coded !== undefined) return new Refusal(...coded);
+  }
+  // Nest wraps what Fastify refuses; the wrapped error tells more than its status.
+  if (error instanceof HttpException && error.cause instanceof Error) {
+    const cause = refusalOf(error.cause);
+    if (cause.code !== 'INTERNAL') return cause;
+  }
+  const status = statusOf(error);
+  const coded = status === undefined ? undefined : statusCodes[status];
+  if (coded !== undefined) return new Refusal(...coded);
+  if (status !== undefined && status >= 400 && status < 500) return new Refusal('VALIDATION', 'The request is wrong.');
+  return new Refusal('INTERNAL', 'The request failed; the request id names it in the log.');
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (error instanceof HttpException) return error.getStatus();
+  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
+    ? error.statusCode
+    : undefined;
+}
+
+export function problemOf(refusal: Refusal, requestId: string): Problem {
+  const { status, title } = errorCodes[refusal.code];
+  const { errors } = refusal.extra;
+  return {
+    type: `/docs/errors#${refusal.code}`,
+    title,
+    status,
+    detail: refusal.detail,
+    code: refusal.code,
+    requestId,
+    ...(errors === undefined ? {} : { errors }),
+  };
+}
+
+/** The headers that go with the refusal; every 503 says when to try again. */
+export function problemHeaders(refusal: Refusal): Record<string, string> {
+  const retryAfterSeconds =
+    refusal.extra.retryAfterSeconds ?? (errorCodes[refusal.code].status === 503 ? 1 : undefined);
+  return {
+    'content-type': PROBLEM_TYPE,
+    ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterSeconds))) }),
+    ...(refusal.code === 'UNAUTHENTICATED' ? { 'www-authenticate': 'Bearer realm="steward"' } : {}),
+  };
+}
