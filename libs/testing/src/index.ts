@@ -2,3 +2,4 @@ export * from './given.js';
 export * from './sample-events.js';
 export * from './steward-process.js';
 export * from './project-fixture.js';
+export * from './seeded-random.js';
