@@ -1,0 +1,329 @@
+import { chown, mkdtemp, realpath, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientConfig } from 'pg';
+import { findPackage, materialise } from './binaries.js';
+import {
+  adoptNewCluster,
+  type ClusterHome,
+  clusterOf,
+  emptyClusterFor,
+  findHome,
+  knownHome,
+  prepareDataDirectory,
+} from './cluster-home.js';
+import { checkMajor, hasCluster } from './cluster-version.js';
+import { DirectoryLock } from './directory-lock.js';
+import {
+  isAlive,
+  isPostmaster,
+  nameOfAnswering,
+  postmasterOf,
+  removeStalePidFile,
+  runInitdb,
+  spawnPostmaster,
+  stopPostmaster,
+} from './postmaster.js';
+import { DATABASE, ensureRoles, OWNER, PROGRAM } from './roles.js';
+import { keepLogLimited, limitLog, logSince, sizeOf } from './server-log.js';
+import { shortTemporaryFolder } from './server-user.js';
+import { clusterName, PORT } from './settings.js';
+
+/** What the supervisor says; pino's Logger is one. */
+export interface EmbeddedLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface EmbeddedOptions {
+  /** Made where it is absent. */
+  readonly dataDir: string;
+  readonly log: EmbeddedLog;
+  /** How long recovery may take until the server answers; 5 min unless told. */
+  readonly startMsMax?: number;
+}
+
+export interface EmbeddedConnection {
+  /** The role that runs Steward. */
+  readonly programConfig: ClientConfig;
+  readonly programUrl: string;
+  /** The role that migrates. */
+  readonly ownerConfig: ClientConfig;
+  readonly ownerUrl: string;
+}
+
+export interface EmbeddedPostgres extends EmbeddedConnection {
+  readonly socketDir: string;
+  /** PostgreSQL's own data directory. */
+  readonly clusterDir: string;
+  /** The data directory as asked for, links resolved. */
+  readonly dataDir: string;
+  readonly kind: 'started' | 'adopted';
+  pid(): number;
+  /** Told once when the server died and could not be started again; never after stop(). */
+  onExit(callback: (error: Error) => void): void;
+  /** Stops the server (fast, then immediate: 30 s at most) and gives the data directory back. */
+  stop(): Promise<void>;
+}
+
+const START_MS_MAX = 300_000;
+const START_ATTEMPTS_MAX = 20;
+const ADOPT_MS_MAX = 30_000;
+const WATCH_MS = 200;
+const RESTARTS_MAX = 5;
+const RESTARTS_WITHIN_MS = 60_000;
+const SOCKET_DIR_PREFIX = 'stw-';
+
+const configOf = (socketDir: string, user: string): ClientConfig => ({
+  host: socketDir,
+  port: PORT,
+  user,
+  database: DATABASE,
+});
+
+const urlOf = (socketDir: string, user: string): string =>
+  `postgresql://${user}@/${DATABASE}?host=${encodeURIComponent(socketDir)}&port=${PORT}`;
+
+const connectionOf = (socketDir: string): EmbeddedConnection => ({
+  programConfig: configOf(socketDir, PROGRAM),
+  programUrl: urlOf(socketDir, PROGRAM),
+  ownerConfig: configOf(socketDir, OWNER),
+  ownerUrl: urlOf(socketDir, OWNER),
+});
+
+/** How to reach the server that runs on a data directory now, for another process; undefined if none answers. */
+export async function connectionOfRunning(dataDir: string): Promise<EmbeddedConnection | undefined> {
+  const folder = await knownHome(await realpath(dataDir).catch(() => dataDir));
+  if (folder === undefined) return undefined;
+  const cluster = clusterOf(folder);
+  const postmaster = await postmasterOf(cluster);
+  if (postmaster === undefined || (await nameOfAnswering(postmaster.socketDir, cluster)) === undefined)
+    return undefined;
+  return connectionOf(postmaster.socketDir);
+}
+
+/**
+ * A PostgreSQL of Steward's own on a data directory. Adopts the server that a killed Steward left running, starts one
+ * otherwise, and restarts it when it dies. Throws DataDirectoryInUse, EmbeddedPostgresUnavailable, ClusterUnreachable or
+ * ClusterVersionMismatch.
+ */
+export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
+  const pkg = await findPackage();
+  const dataDir = await prepareDataDirectory(options.dataDir);
+  const lock = await DirectoryLock.acquire(dataDir);
+  let server: Supervised | undefined;
+  try {
+    const home = await findHome(dataDir);
+    await checkMajor(home.cluster, pkg.major);
+    const running = await takeOver(home, clusterName(pkg.version), options.log);
+    const bin = await materialise(pkg, home.folder);
+    server = new Supervised({
+      home,
+      bin,
+      serverVersion: pkg.version,
+      dataDir,
+      lock,
+      log: options.log,
+      logFile: join(dataDir, 'postgres.log'),
+      startMsMax: options.startMsMax ?? START_MS_MAX,
+    });
+    await server.begin(running);
+    return server;
+  } catch (error) {
+    await (server === undefined ? lock.release() : server.stop());
+    throw error;
+  }
+}
+
+interface Running {
+  readonly pid: number;
+  readonly socketDir: string;
+}
+
+/** The orphan of a killed Steward if it is what this release would have started; else it is stopped. */
+async function takeOver(home: ClusterHome, name: string, log: EmbeddedLog): Promise<Running | undefined> {
+  const found = await postmasterOf(home.cluster);
+  if (found === undefined) return undefined;
+  const until = performance.now() + ADOPT_MS_MAX;
+  while (performance.now() < until && (await isPostmaster(found.pid, home.cluster))) {
+    const answered = await nameOfAnswering(found.socketDir, home.cluster);
+    if (answered === name) return found;
+    if (answered !== undefined) break;
+    await sleep(50);
+  }
+  if (await isPostmaster(found.pid, home.cluster)) {
+    log.warn({ pid: found.pid }, 'A PostgreSQL of an earlier Steward is stopped first.');
+    if (!(await stopPostmaster(found.pid))) throw new Error(`The PostgreSQL process ${found.pid} does not stop.`);
+  }
+  await removeStalePidFile(home.cluster);
+  await removeSocketDir(found.socketDir);
+  return undefined;
+}
+
+async function makeSocketDir({ user }: ClusterHome): Promise<string> {
+  const folder = await mkdtemp(join(await shortTemporaryFolder(user), SOCKET_DIR_PREFIX));
+  if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);
+  return folder;
+}
+
+async function removeSocketDir(folder: string): Promise<void> {
+  if (basename(folder).startsWith(SOCKET_DIR_PREFIX)) await rm(folder, { recursive: true, force: true });
+}
+
+interface SupervisedParts {
+  readonly home: ClusterHome;
+  readonly bin: string;
+  readonly serverVersion: string;
+  readonly dataDir: string;
+  readonly lock: DirectoryLock;
+  readonly log: EmbeddedLog;
+  readonly logFile: string;
+  readonly startMsMax: number;
+}
+
+class Supervised implements EmbeddedPostgres {
+  kind: 'started' | 'adopted' = 'started';
+  socketDir = '';
+  private postmasterPid = 0;
+  private watch: NodeJS.Timeout | undefined;
+  private forgetLog: () => void = () => undefined;
+  private stopping: Promise<void> | undefined;
+  private restarting: Promise<void> | undefined;
+  private restarts: number[] = [];
+  private exitCallbacks: ((error: Error) => void)[] = [];
+  private exitError: Error | undefined;
+
+  constructor(private readonly parts: SupervisedParts) {}
+
+  get clusterDir(): string {
+    return this.parts.home.cluster;
+  }
+  get dataDir(): string {
+    return this.parts.dataDir;
+  }
+  get programConfig(): ClientConfig {
+    return configOf(this.socketDir, PROGRAM);
+  }
+  get ownerConfig(): ClientConfig {
+    return configOf(this.socketDir, OWNER);
+  }
+  get programUrl(): string {
+    return urlOf(this.socketDir, PROGRAM);
+  }
+  get ownerUrl(): string {
+    return urlOf(this.socketDir, OWNER);
+  }
+
+  pid(): number {
+    return this.postmasterPid;
+  }
+
+  onExit(callback: (error: Error) => void): void {
+    if (this.exitError === undefined) this.exitCallbacks.push(callback);
+    else callback(this.exitError);
+  }
+
+  async begin(running: Running | undefined): Promise<void> {
+    const { home, log, logFile, bin } = this.parts;
+    await limitLog(logFile);
+    if (running === undefined) {
+      if (!(await hasCluster(home.cluster))) {
+        const unfinished = await emptyClusterFor(home);
+        await runInitdb(bin, unfinished, home.user);
+        await adoptNewCluster(unfinished, home);
+      }
+      this.socketDir = await makeSocketDir(home);
+      await this.startServer();
+    } else {
+      this.kind = 'adopted';
+      this.socketDir = running.socketDir;
+      this.postmasterPid = running.pid;
+    }
+    // A Steward that was killed between the first start and this line leaves a cluster without them.
+    await ensureRoles(this.socketDir);
+    this.forgetLog = keepLogLimited(logFile, (error) => {
+      log.warn({ err: error }, 'The log of PostgreSQL could not be shortened.');
+    });
+    this.keepWatch();
+    log.info({ pid: this.postmasterPid, cluster: home.cluster }, `PostgreSQL ${this.kind}.`);
+  }
+
+  /** Until it answers. What a killed server left takes the kernel a moment to clear, so an early end is tried again. */
+  private async startServer(): Promise<void> {
+    const { home, bin, serverVersion, logFile, startMsMax } = this.parts;
+    const until = performance.now() + startMsMax;
+    for (let attempt = 1; ; attempt += 1) {
+      const before = await sizeOf(logFile);
+      const child = await spawnPostmaster({ ...home, bin, serverVersion, socketDir: this.socketDir, logFile });
+      this.postmasterPid = child.pid ?? 0;
+      while (child.exitCode === null && child.signalCode === null) {
+        if ((await nameOfAnswering(this.socketDir, home.cluster)) !== undefined) return;
+        if (performance.now() > until) {
+          await stopPostmaster(this.postmasterPid);
+          throw new Error(`PostgreSQL did not answer within ${startMsMax} ms; see ${logFile}.`);
+        }
+        await sleep(10);
+      }
+      const said = await logSince(logFile, before);
+      const passes = /still in use|lock file .* already exists/.test(said);
+      if (!passes || attempt >= START_ATTEMPTS_MAX) throw new Error(`PostgreSQL ended while starting: ${said}`);
+      await sleep(250);
+    }
+  }
+
+  /** An adopted server is nobody's child here, so both kinds are watched by their pid. */
+  private keepWatch(): void {
+    this.watch = setInterval(() => {
+      if (this.stopping !== undefined || this.restarting !== undefined || isAlive(this.postmasterPid)) return;
+      this.restarting = this.restart().finally(() => (this.restarting = undefined));
+    }, WATCH_MS);
+    this.watch.unref();
+  }
+
+  private async restart(): Promise<void> {
+    const { home, log } = this.parts;
+    const nowMs = performance.now();
+    this.restarts = [...this.restarts.filter((at) => nowMs - at < RESTARTS_WITHIN_MS), nowMs];
+    log.error({ pid: this.postmasterPid, restarts: this.restarts.length }, 'PostgreSQL died and is started again.');
+    try {
+      if (this.restarts.length > RESTARTS_MAX)
+        throw new Error(`PostgreSQL died ${this.restarts.length} times in a minute.`);
+      await sleep(100 * 2 ** (this.restarts.length - 1));
+      if (this.isStopping()) return;
+      await removeStalePidFile(home.cluster);
+      await this.startServer();
+      log.info({ pid: this.postmasterPid }, 'PostgreSQL answers again.');
+    } catch (error) {
+      this.exitError = error instanceof Error ? error : new Error(String(error));
+      log.error({ err: this.exitError }, 'PostgreSQL cannot be started again.');
+      clearInterval(this.watch);
+      for (const callback of this.exitCallbacks) callback(this.exitError);
+    }
+  }
+
+  private isStopping(): boolean {
+    return this.stopping !== undefined;
+  }
+
+  stop(): Promise<void> {
+    this.stopping ??= this.stopOnce();
+    return this.stopping;
+  }
+
+  private async stopOnce(): Promise<void> {
+    clearInterval(this.watch);
+    this.forgetLog();
+    this.exitCallbacks = [];
+    await this.restarting;
+    try {
+      if (await isPostmaster(this.postmasterPid, this.parts.home.cluster)) {
+        const stopped = await stopPostmaster(this.postmasterPid);
+        if (!stopped) throw new Error(`The PostgreSQL process ${this.postmasterPid} does not stop.`);
+      }
+      await removeSocketDir(this.socketDir);
+    } finally {
+      await this.parts.lock.release();
+    }
+  }
+}
