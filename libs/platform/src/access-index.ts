@@ -116,6 +116,14 @@ export class AccessIndex implements EventIndex {
     return this.#principals.get(principalId)?.facts;
   }
 
+  /** How many platform administrators stand beside this principal. */
+  otherPlatformAdmins(principalId: string): number {
+    let count = 0;
+    for (const [id, { facts }] of this.#principals)
+      if (id !== principalId && facts.role === 'platform_admin' && !facts.removed) count += 1;
+    return count;
+  }
+
   /** In the order of joining, those that were removed or suspended too. */
   membershipsOf(userId: string): Membership[] {
     return (this.#projectsOfUser.get(userId) ?? []).flatMap((projectId) => {

@@ -1,6 +1,6 @@
 import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { type Fault, field, type FieldOptions, type FieldsClass } from './field-rules.js';
-import { printableName } from './secrets-out.js';
+import { printableName, withoutSecrets } from './secrets-out.js';
 import { isStorable, NOT_STORABLE } from './storable-text.js';
 
 /**
@@ -57,8 +57,13 @@ export function TextField(options: TextOptions & FieldOptions): PropertyDecorato
 export const ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
 export const KEY_ID_PATTERN = /^key_[0-9A-Za-z]{16}$/;
 
+/** For texts that are stored in the open: a token that slipped into one would stand in the ledger for ever. */
+export const refuseSecret = (text: string): string | undefined =>
+  withoutSecrets(text) === text ? undefined : 'must not hold a secret';
+
 export function IdField(options: FieldOptions = {}): PropertyDecorator {
-  return TextField({ max: 64, pattern: ID_PATTERN, form: '1 to 64 of A-Z a-z 0-9 . _ -', ...options });
+  const form = '1 to 64 of A-Z a-z 0-9 . _ -';
+  return TextField({ max: 64, pattern: ID_PATTERN, form, check: refuseSecret, ...options });
 }
 
 export function KeyIdField(options: FieldOptions = {}): PropertyDecorator {
