@@ -111,15 +111,16 @@ const refusals: Readonly<Record<PolicyRule, { code: ErrorCode; detail: (policy: 
   requireExpiry: { code: 'POLICY_EXPIRY_REQUIRED', detail: () => 'The policy asks for expiresAt or ttlDays.' },
   maxLifetimeDays: {
     code: 'POLICY_MAX_LIFETIME',
-    detail: (policy) => `The policy allows at most ${policy.maxLifetimeDays ?? 0} days from now.`,
+    detail: (policy) => `The policy allows at most ${String(policy.maxLifetimeDays)} days from now.`,
   },
   maxTotalLifetimeDays: {
     code: 'POLICY_MAX_LIFETIME',
-    detail: (policy) => `The policy allows at most ${policy.maxTotalLifetimeDays ?? 0} days from the key's creation.`,
+    detail: (policy) =>
+      `The policy allows at most ${String(policy.maxTotalLifetimeDays)} days from the key's creation.`,
   },
   allowedScopes: {
     code: 'POLICY_SCOPE_FORBIDDEN',
-    detail: (policy) => `The policy allows these scopes only: ${(policy.allowedScopes ?? []).join(', ')}.`,
+    detail: (policy) => `The policy allows these scopes only: ${String(policy.allowedScopes)}.`,
   },
   requireIpAllow: { code: 'POLICY_IP_REQUIRED', detail: () => 'The policy asks for ipAllow.' },
 };
