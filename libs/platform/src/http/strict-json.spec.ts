@@ -26,7 +26,7 @@ describe('parseStrictJson', () => {
         if (/(?<![.\deE+-])-?\d{16,}(?![.\deE])/.test(text)) return;
         expect(parse(text)).toEqual(JSON.parse(text));
       }),
-      { verbose: 1 },
+      { verbose: true },
     );
   });
 

@@ -1,0 +1,94 @@
+import { inspect } from 'node:util';
+import { ConfigError, loadConfig } from './config.js';
+
+const problemsOf = (env: Record<string, string>): readonly string[] => {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+};
+
+describe('loadConfig', () => {
+  it('has a default for everything', () => {
+    expect(loadConfig({ PATH: '/bin' })).toMatchObject({
+      host: '127.0.0.1',
+      port: 8080,
+      grpcPort: 50_051,
+      databaseUrl: undefined,
+      authFailuresPerMinute: 20,
+      verifyStalenessMaxMs: 30_000,
+      trustedProxies: [],
+      logLevel: 'info',
+      tls: undefined,
+      warnings: [],
+    });
+    expect(loadConfig({}).dataDir).toBe(loadConfig({ STEWARD_DATA_DIR: './data' }).dataDir);
+  });
+
+  it('takes port 0, and an empty variable as unset', () => {
+    expect(loadConfig({ STEWARD_PORT: '0', STEWARD_GRPC_PORT: '0' })).toMatchObject({ port: 0, grpcPort: 0 });
+    expect(loadConfig({ STEWARD_PORT: '', STEWARD_DATABASE_URL: ' ' })).toMatchObject({
+      port: 8080,
+      databaseUrl: undefined,
+    });
+  });
+
+  it('names every wrong variable with its range, all at once, and never a value', () => {
+    const secret = 'hunter2';
+    const problems = problemsOf({
+      STEWARD_PORT: '65536',
+      STEWARD_GRPC_PORT: secret,
+      STEWARD_HOST: `${secret}!`,
+      STEWARD_DATABASE_URL: `mysql://root:${secret}@localhost/x`,
+      STEWARD_AUTH_FAILURES_PER_MINUTE: '0',
+      STEWARD_VERIFY_STALENESS_MAX_MS: '999',
+      STEWARD_TRUSTED_PROXIES: `10.0.0.0/8, ${secret}`,
+      STEWARD_LOG_LEVEL: secret,
+      STEWARD_TLS_CERT_FILE: '/x',
+    });
+    expect(problems).toEqual(
+      [
+        'STEWARD_DATABASE_URL must be a URL that begins with postgres:// or postgresql://.',
+        'STEWARD_HOST must be an address or a host name.',
+        'STEWARD_PORT must be an integer from 0 to 65535.',
+        'STEWARD_GRPC_PORT must be an integer from 0 to 65535.',
+        'STEWARD_AUTH_FAILURES_PER_MINUTE must be an integer from 1 to 1000000.',
+        'STEWARD_VERIFY_STALENESS_MAX_MS must be an integer from 1000 to 3600000.',
+        'STEWARD_TRUSTED_PROXIES must be a list of addresses and CIDR ranges, parted by commas.',
+        'STEWARD_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent.',
+        'STEWARD_TLS_CERT_FILE and STEWARD_TLS_KEY_FILE must be set together.',
+      ].sort((a, b) => problems.indexOf(a) - problems.indexOf(b)),
+    );
+    expect(problems.join()).not.toContain(secret);
+  });
+
+  it('refuses one port for both, and a migration URL alone', () => {
+    expect(problemsOf({ STEWARD_PORT: '9000', STEWARD_GRPC_PORT: '9000' })).toHaveLength(1);
+    expect(problemsOf({ STEWARD_MIGRATION_DATABASE_URL: 'postgres://a@b/c' })).toHaveLength(1);
+  });
+
+  it('shows no password to whoever prints the configuration', () => {
+    const config = loadConfig({ STEWARD_DATABASE_URL: 'postgres://u:hunter2@db/steward' });
+    for (const shown of [JSON.stringify(config), inspect(config, { depth: 9 }), String(config.databaseUrl)])
+      expect(shown).not.toContain('hunter2');
+    expect(config.databaseUrl?.reveal()).toBe('postgres://u:hunter2@db/steward');
+  });
+
+  it('names variables that mean nothing, without their values', () => {
+    const { warnings } = loadConfig({ STEWARD_PROT: 'hunter2', STEWARD_TEST_DATABASE_URL: 'x', STEWARD_SEED: '1' });
+    expect(warnings).toEqual(['STEWARD_PROT is set but means nothing to this release.']);
+  });
+
+  it('takes proxies as addresses and ranges of both families', () => {
+    const text = '127.0.0.1, 10.0.0.0/8,::1, fd00::/8';
+    expect(loadConfig({ STEWARD_TRUSTED_PROXIES: text }).trustedProxies).toEqual([
+      '127.0.0.1',
+      '10.0.0.0/8',
+      '::1',
+      'fd00::/8',
+    ]);
+  });
+});

@@ -1,0 +1,144 @@
+import { resolve } from 'node:path';
+import { isIP } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { SecretText } from './secret-text.js';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+
+/** Everything that the environment says, parsed and checked once at the start. */
+export interface AppConfig {
+  readonly host: string;
+  /** 0 = any free port. */
+  readonly port: number;
+  readonly grpcPort: number;
+  /** Absolute. */
+  readonly dataDir: string;
+  /** A PostgreSQL of one's own; without it the embedded server runs. May bear a password. */
+  readonly databaseUrl: SecretText | undefined;
+  /** The owner role's; without it one role does both. */
+  readonly migrationDatabaseUrl: SecretText | undefined;
+  readonly pepperFile: string | undefined;
+  readonly kekFile: string | undefined;
+  readonly authFailuresPerMinute: number;
+  readonly verifyStalenessMaxMs: number;
+  /** Addresses and CIDRs whose X-Forwarded-For counts. */
+  readonly trustedProxies: readonly string[];
+  readonly logLevel: LogLevel;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Sentences for the log: what is set and means nothing. */
+  readonly warnings: readonly string[];
+}
+
+/** One sentence a variable; never a value, for a value may be a secret that went into the wrong variable. */
+export class ConfigError extends Error {
+  constructor(readonly problems: readonly string[]) {
+    super(`The configuration is wrong. ${problems.join(' ')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What tests and benchmarks read for themselves. */
+const FOREIGN = /^STEWARD_(TEST_|SEED$|BENCH_)/;
+
+class Reader {
+  readonly problems: string[] = [];
+  private readonly known = new Set<string>();
+
+  constructor(private readonly env: Environment) {}
+
+  /** An empty variable counts as unset, as compose files leave them. */
+  text(name: string): string | undefined {
+    this.known.add(name);
+    const value = this.env[name]?.trim();
+    return value === '' ? undefined : value;
+  }
+
+  integer(name: string, min: number, max: number, otherwise: number): number {
+    const text = this.text(name);
+    if (text === undefined) return otherwise;
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+    if (value >= min && value <= max) return value;
+    this.problems.push(`${name} must be an integer from ${min} to ${max}.`);
+    return otherwise;
+  }
+
+  oneOf<T extends string>(name: string, values: readonly T[], otherwise: T): T {
+    const text = this.text(name);
+    const value = values.find((one) => one === text);
+    if (text !== undefined && value === undefined) this.problems.push(`${name} must be one of ${values.join(', ')}.`);
+    return value ?? otherwise;
+  }
+
+  checked(name: string, isRight: (text: string) => boolean, form: string): string | undefined {
+    const text = this.text(name);
+    if (text === undefined || isRight(text)) return text;
+    this.problems.push(`${name} must be ${form}.`);
+    return undefined;
+  }
+
+  unknown(): string[] {
+    return Object.keys(this.env)
+      .filter((name) => name.startsWith('STEWARD_') && !this.known.has(name) && !FOREIGN.test(name))
+      .sort();
+  }
+}
+
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
+
+const isPostgresUrl = (text: string): boolean =>
+  URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol);
+
+const isAddressRange = (text: string): boolean =>
+  isIP(text) !== 0 || ipaddr.IPv4.isValidCIDR(text) || ipaddr.IPv6.isValidCIDR(text);
+
+const listOf = (text: string | undefined): string[] =>
+  (text ?? '')
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+
+const secretOf = (text: string | undefined): SecretText | undefined =>
+  text === undefined ? undefined : new SecretText(text);
+
+/** Throws one ConfigError that names every wrong variable with its allowed range. */
+export function loadConfig(env: Environment): AppConfig {
+  const read = new Reader(env);
+  const databaseForm = 'a URL that begins with postgres:// or postgresql://';
+  const certFile = read.text('STEWARD_TLS_CERT_FILE');
+  const keyFile = read.text('STEWARD_TLS_KEY_FILE');
+  const config = {
+    host: read.checked('STEWARD_HOST', (text) => isIP(text) !== 0 || HOST_NAME.test(text), 'an address or a host name'),
+    port: read.integer('STEWARD_PORT', 0, 65_535, 8080),
+    grpcPort: read.integer('STEWARD_GRPC_PORT', 0, 65_535, 50_051),
+    dataDir: resolve(read.text('STEWARD_DATA_DIR') ?? './data'),
+    databaseUrl: secretOf(read.checked('STEWARD_DATABASE_URL', isPostgresUrl, databaseForm)),
+    migrationDatabaseUrl: secretOf(read.checked('STEWARD_MIGRATION_DATABASE_URL', isPostgresUrl, databaseForm)),
+    pepperFile: read.text('STEWARD_PEPPER_FILE'),
+    kekFile: read.text('STEWARD_KEK_FILE'),
+    authFailuresPerMinute: read.integer('STEWARD_AUTH_FAILURES_PER_MINUTE', 1, 1_000_000, 20),
+    verifyStalenessMaxMs: read.integer('STEWARD_VERIFY_STALENESS_MAX_MS', 1_000, 3_600_000, 30_000),
+    trustedProxies: listOf(
+      read.checked(
+        'STEWARD_TRUSTED_PROXIES',
+        (text) => listOf(text).every(isAddressRange),
+        'a list of addresses and CIDR ranges, parted by commas',
+      ),
+    ),
+    logLevel: read.oneOf('STEWARD_LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+    tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
+  };
+  if ((certFile === undefined) !== (keyFile === undefined))
+    read.problems.push('STEWARD_TLS_CERT_FILE and STEWARD_TLS_KEY_FILE must be set together.');
+  if (config.port !== 0 && config.port === config.grpcPort)
+    read.problems.push('STEWARD_PORT and STEWARD_GRPC_PORT must be different ports.');
+  if (config.migrationDatabaseUrl !== undefined && config.databaseUrl === undefined)
+    read.problems.push('STEWARD_MIGRATION_DATABASE_URL needs STEWARD_DATABASE_URL beside it.');
+  if (read.problems.length > 0) throw new ConfigError(read.problems);
+  return {
+    ...config,
+    host: config.host ?? '127.0.0.1',
+    warnings: read.unknown().map((name) => `${name} is set but means nothing to this release.`),
+  };
+}
