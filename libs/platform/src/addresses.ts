@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** IP addresses and CIDR lists. An IPv4 address mapped into IPv6 is the IPv4 address. */
@@ -5,7 +6,7 @@ import ipaddr from 'ipaddr.js';
 type Address = ipaddr.IPv4 | ipaddr.IPv6;
 
 function parse(address: string): Address | undefined {
-  return ipaddr.isValid(address) ? ipaddr.process(address) : undefined;
+  return isIP(address) > 0 ? ipaddr.process(address) : undefined;
 }
 
 function contains(cidr: string, address: Address): boolean {

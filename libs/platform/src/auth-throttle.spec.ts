@@ -1,0 +1,31 @@
+import { AuthThrottle } from './auth-throttle.js';
+
+describe('AuthThrottle', () => {
+  const throttle = (): AuthThrottle => new AuthThrottle({ failuresPerMinute: 20, stalenessMaxMs: 30_000 });
+
+  it('lets an address fail twenty times at once and tells from the 21st when it may again', () => {
+    const one = throttle();
+    for (let n = 0; n < 20; n += 1) expect(one.failed('192.0.2.7', 1000)).toBeUndefined();
+    expect(one.failed('192.0.2.7', 1000)).toBe(3);
+    expect(one.failed('192.0.2.7', 2500)).toBe(2);
+    expect(one.failed('192.0.2.7', 4001)).toBeUndefined();
+    expect(one.failed('192.0.2.7', 4002)).toBe(3);
+  });
+
+  it('counts each address for itself, and one IPv6 network as one', () => {
+    const one = throttle();
+    for (let n = 0; n < 20; n += 1) one.failed(`2001:db8::${n}`, 0);
+    expect(one.failed('2001:db8::ffff', 0)).toBe(3);
+    expect(one.failed('2001:db8:0:1::1', 0)).toBeUndefined();
+    expect(one.failed(null, 0)).toBeUndefined();
+  });
+
+  it('forgets the address that failed longest ago when a hundred thousand are known', () => {
+    const one = throttle();
+    for (let n = 0; n < 21; n += 1) one.failed('192.0.2.7', 0);
+    for (let n = 0; n < 99_999; n += 1) one.failed(`10.${n >> 16}.${(n >> 8) & 255}.${n & 255}`, 0);
+    expect(one.failed('192.0.2.7', 0)).toBe(3);
+    for (let n = 0; n < 100_000; n += 1) one.failed(`11.${n >> 16}.${(n >> 8) & 255}.${n & 255}`, 0);
+    expect(one.failed('192.0.2.7', 0)).toBeUndefined();
+  });
+});
