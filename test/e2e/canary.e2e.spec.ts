@@ -84,7 +84,8 @@ describe('a secret leaves Steward in one answer and in nothing else', () => {
 
   it('is in no table', async () => {
     const config = await connectionOfRunning(steward.dataDir);
-    const client = new pg.Client(config);
+    if (config === undefined) throw new Error('The embedded PostgreSQL does not run.');
+    const client = new pg.Client(config.programConfig);
     await client.connect();
     try {
       const tables = await client.query<{ name: string }>(
@@ -106,7 +107,8 @@ describe('a secret leaves Steward in one answer and in nothing else', () => {
   it("is in no file of the data directory, PostgreSQL's own log and data files among them, and the search finds a planted one", async () => {
     const planted = secrets[0] ?? '';
     const config = await connectionOfRunning(steward.dataDir);
-    const client = new pg.Client(config);
+    if (config === undefined) throw new Error('The embedded PostgreSQL does not run.');
+    const client = new pg.Client(config.programConfig);
     await client.connect();
     const search = (): { leaks: Set<string>; files: number } => {
       const needles = secrets.map((token) => [token, Buffer.from(secretPart(token))] as const);

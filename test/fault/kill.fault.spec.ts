@@ -53,7 +53,7 @@ let adminToken = '';
 async function storedMarkers(dataDir: string): Promise<Map<string, string[]>> {
   const config = await connectionOfRunning(dataDir);
   if (config === undefined) throw new Error('The embedded PostgreSQL does not run.');
-  const client = new pg.Client(config);
+  const client = new pg.Client(config.programConfig);
   await client.connect();
   try {
     const { rows } = await client.query<{ position: string; envelope: string }>(

@@ -21,7 +21,7 @@ function parents(): Map<number, number> {
 export async function processTree(dataDir: string, stewardPid: number): Promise<number[]> {
   const config = await connectionOfRunning(dataDir);
   if (config === undefined) throw new Error('The embedded PostgreSQL does not run.');
-  const client = new pg.Client(config);
+  const client = new pg.Client(config.programConfig);
   await client.connect();
   try {
     const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
