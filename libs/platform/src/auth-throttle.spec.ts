@@ -1,7 +1,7 @@
 import { AuthThrottle } from './auth-throttle.js';
 
 describe('AuthThrottle', () => {
-  const throttle = (): AuthThrottle => new AuthThrottle({ failuresPerMinute: 20, stalenessMaxMs: 30_000 });
+  const throttle = (): AuthThrottle => new AuthThrottle({ authFailuresPerMinute: 20 });
 
   it('lets an address fail twenty times at once and tells from the 21st when it may again', () => {
     const one = throttle();

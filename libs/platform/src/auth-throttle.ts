@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { networkOf } from './addresses.js';
-import { AUTH_OPTIONS, type AuthOptions } from './auth-options.js';
+import type { AppConfig } from './config.js';
+import { CONFIG } from './tokens.js';
 
 const ADDRESSES_MAX = 100_000;
 const MINUTE_MS = 60_000;
@@ -19,11 +20,11 @@ export class AuthThrottle {
   // A Map keeps the order of insertion, so the first entry is the one that failed longest ago.
   readonly #buckets = new Map<string, Bucket>();
 
-  constructor(@Inject(AUTH_OPTIONS) private readonly options: AuthOptions) {}
+  constructor(@Inject(CONFIG) private readonly config: Pick<AppConfig, 'authFailuresPerMinute'>) {}
 
   /** Whole seconds until the address may fail again, or undefined if this failure was still within the limit. */
   failed(ip: string | null, nowMs: number = performance.now()): number | undefined {
-    const perMinute = this.options.failuresPerMinute;
+    const perMinute = this.config.authFailuresPerMinute;
     const address = ip === null ? '' : networkOf(ip);
     const before = this.#buckets.get(address) ?? { tokens: perMinute, filledAtMs: nowMs };
     const refilled = before.tokens + ((nowMs - before.filledAtMs) * perMinute) / MINUTE_MS;

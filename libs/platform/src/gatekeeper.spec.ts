@@ -78,10 +78,10 @@ const user = (id: string, role: KeyOwner['role'] = 'tenant_user'): KeyOwner => (
 function steward() {
   const keys = new Keys();
   const follower = new LaggingFollower();
-  const options = { failuresPerMinute: 3, stalenessMaxMs: 30_000 };
+  const config = { authFailuresPerMinute: 3, verifyStalenessMaxMs: 30_000 };
   const resolver = new PrincipalResolver(follower.index);
   const targets = new Targets(follower.index, keys);
-  const gatekeeper = new Gatekeeper(keys, resolver, targets, new AuthThrottle(options), follower, options);
+  const gatekeeper = new Gatekeeper(keys, resolver, targets, new AuthThrottle(config), follower, config);
   follower.write('tenant-acme', 'acme', { type: 'TenantCreated', data: { name: 'Acme' } });
   follower.write('tenant-umbra', 'umbra', { type: 'TenantCreated', data: { name: 'Umbra' } });
   follower.write(

@@ -2,8 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { HeadUnreached, IndexFollower, type Position, Refusal } from '#libs/eventsourcing';
 import { Access } from './access.js';
 import { addressAllowed } from './addresses.js';
-import { AUTH_OPTIONS, type AuthOptions } from './auth-options.js';
 import { AuthThrottle } from './auth-throttle.js';
+import type { AppConfig } from './config.js';
 import { CredentialVerifier } from './credentials.js';
 import { type Action, judge, type Verdict, visibleTo } from './policy.js';
 import type { Principal } from './principal.js';
@@ -11,6 +11,7 @@ import { PrincipalResolver } from './principal-resolver.js';
 import { READ_WAIT_MS_MAX } from './read-gate.js';
 import type { Requirement } from './requires.js';
 import { type PathParams, type Target, Targets } from './target.js';
+import { CONFIG } from './tokens.js';
 
 /** The name of Steward itself among a key's audiences. */
 const AUDIENCE = 'steward';
@@ -75,7 +76,7 @@ export class Gatekeeper {
     private readonly throttle: AuthThrottle,
     @Inject(IndexFollower)
     private readonly follower: Pick<IndexFollower, 'reachHead' | 'stalenessMs' | 'waitFor'>,
-    @Inject(AUTH_OPTIONS) private readonly options: AuthOptions,
+    @Inject(CONFIG) private readonly config: Pick<AppConfig, 'verifyStalenessMaxMs'>,
   ) {}
 
   /**
@@ -159,7 +160,7 @@ export class Gatekeeper {
   }
 
   private assertFresh(): void {
-    if (this.follower.stalenessMs() > this.options.stalenessMaxMs) throw stale();
+    if (this.follower.stalenessMs() > this.config.verifyStalenessMaxMs) throw stale();
   }
 
   /** True when the head is reached; false where memory has to do. */

@@ -5,7 +5,6 @@ export * from './tokens.js';
 export * from './read-gate.js';
 export * from './access-index.js';
 export * from './addresses.js';
-export * from './auth-options.js';
 export * from './auth-throttle.js';
 export * from './credentials.js';
 export * from './delegation.js';

@@ -1,4 +1,5 @@
 import { type INestApplicationContext, SetMetadata, type Type } from '@nestjs/common';
+import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
 import type { Action } from './policy.js';
 import { type TargetKind, targetParams } from './target.js';
@@ -37,12 +38,8 @@ export function requirementOf(handler: object, controller: object): Requirement 
     Requirement | 'open' | undefined;
 }
 
-// Nest marks a route's handler with these; it keeps the names in an internal file.
-const METHOD = 'method';
-const PATH = 'path';
-
 const pathsOf = (target: object): string[] => {
-  const paths = Reflect.getMetadata(PATH, target) as string | string[] | undefined;
+  const paths = Reflect.getMetadata(PATH_METADATA, target) as string | string[] | undefined;
   return paths === undefined ? [''] : [paths].flat();
 };
 
@@ -60,7 +57,7 @@ export function assertEveryRouteHasPolicy(app: INestApplicationContext): void {
       const prototype = controller.prototype as Record<string, object>;
       for (const name of scanner.getAllMethodNames(prototype)) {
         const handler = prototype[name];
-        if (handler === undefined || !Reflect.hasMetadata(METHOD, handler)) continue;
+        if (handler === undefined || !Reflect.hasMetadata(METHOD_METADATA, handler)) continue;
         faults.push(...faultsOf(`${controller.name}.${name}`, handler, controller));
       }
     }
