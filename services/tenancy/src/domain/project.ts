@@ -165,7 +165,7 @@ function evolveMember(member: Member | undefined, event: MemberEvent, meta: Even
 const profileRevision = (event: { private?: { person?: unknown } }, meta: EventMeta): number | null =>
   event.private?.person === undefined ? null : meta.revision;
 
-function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only: string | undefined): Project {
+function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only?: string | null): Project {
   if (event.type === 'ProjectCreated')
     return {
       status: 'active',
@@ -198,10 +198,10 @@ function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only: st
 const isMemberEvent = (event: ProjectEvent): event is MemberEvent => 'userId' in event.data;
 
 /**
- * The rules of a project. A command is about one member at most, so its fold may keep `only` that one: folding the
- * stream then costs nothing for the size of the project. Without it every member is kept.
+ * The rules of a project. A command is about one member at most, so its fold may keep `only` that one (null = none):
+ * it then costs no more in a project of many. Without it every member is kept.
  */
-export const projectDecider = (only?: string): Decider<Project, ProjectCommand, ProjectEvent> => ({
+export const projectDecider = (only?: string | null): Decider<Project, ProjectCommand, ProjectEvent> => ({
   initialState: { status: 'absent' },
   decide,
   evolve: (project, event, meta) => evolve(project, event, meta, only),
