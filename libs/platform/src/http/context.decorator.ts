@@ -17,6 +17,8 @@ const REFUSES_KEY = 'steward:refuses-idempotency-key';
 /** For streamed routes, which their own content makes repeatable: an Idempotency-Key is IDEMPOTENCY_KEY_REFUSED. */
 export const RefusesIdempotencyKey = (): MethodDecorator => SetMetadata(REFUSES_KEY, true);
 
+export const refusesIdempotencyKey = (handler: object): boolean => Reflect.getMetadata(REFUSES_KEY, handler) === true;
+
 interface Asked {
   readonly request: FastifyRequest;
   readonly reply: FastifyReply;
@@ -77,7 +79,7 @@ const ContextParam = createParamDecorator((_data: unknown, context: ExecutionCon
   return {
     request: http.getRequest<FastifyRequest>(),
     reply: http.getResponse<FastifyReply>(),
-    refusesIdempotencyKey: Reflect.getMetadata(REFUSES_KEY, context.getHandler()) === true,
+    refusesIdempotencyKey: refusesIdempotencyKey(context.getHandler()),
     takes: takenOf(context),
   };
 });

@@ -1,0 +1,205 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { DynamicModule, Type } from '@nestjs/common';
+import { type HttpAdapterHost, NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { Refusal } from '#libs/eventsourcing';
+import type { AppConfig } from '../config.js';
+import { PinoNestLogger } from '../logger.js';
+import { Metrics } from '../metrics.js';
+import { serveOpenApi } from '../openapi.js';
+import { Readiness } from '../readiness.js';
+import { KnownPaths } from './known-paths.js';
+import { HTTP_LIMITS, type HttpLimits } from './limits.js';
+import { ProblemFilter } from './problem.filter.js';
+import { RequestPipe } from './request.pipe.js';
+import { answerStrangeRequests, clientErrorHandler, type InFlightBySocket } from './socket-problems.js';
+import { parseStrictJson } from './strict-json.js';
+import { parseStrictQuery, refuseFaultOf, refuseFaultyPath } from './strict-query.js';
+import './route-options.js';
+
+export interface HttpOptions {
+  readonly config: Pick<AppConfig, 'trustedProxies' | 'tls'>;
+  readonly logger: Logger;
+  /** Other limits than those that ship, for tests. */
+  readonly limits?: Partial<HttpLimits>;
+}
+
+/**
+ * The module as an HTTP application with every limit, check and header of this house, not listening yet:
+ *
+ *     const app = await createHttpApplication(StewardModule, { config, logger });
+ *     assertEveryRouteHasPolicy(app);
+ *     await app.listen(config.port, config.host);
+ *
+ * The module imports TransportModule.
+ */
+export async function createHttpApplication(
+  module: Type | DynamicModule,
+  { config, logger, limits: others = {} }: HttpOptions,
+): Promise<NestFastifyApplication> {
+  const limits = { ...HTTP_LIMITS, ...others };
+  const inFlight: InFlightBySocket = new WeakMap();
+  const adapter = new FastifyAdapter(fastifyOptions(config, logger, limits, inFlight));
+  const fastify = adapter.getInstance() as FastifyInstance;
+  const server = fastify.server;
+  server.maxConnections = limits.connectionsMax;
+  answerStrangeRequests(server);
+
+  const knownPaths = new KnownPaths(fastify);
+  fastify.addHook('onRoute', (route) => {
+    const { bodyBytesMax } = route.config ?? {};
+    if (bodyBytesMax !== undefined) route.bodyLimit = bodyBytesMax;
+  });
+  addBodyParsers(fastify, limits);
+
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    logger: new PinoNestLogger(logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
+  app.useGlobalPipes(new RequestPipe());
+  app.useGlobalFilters(new ProblemFilter(logger));
+  addHooks(fastify, { logger, inFlight, knownPaths, metrics: app.get(Metrics), readiness: app.get(Readiness) });
+  serveOpenApi(app);
+  await app.init();
+  knownPaths.refuseOtherMethods();
+  return app;
+}
+
+function fastifyOptions(
+  { trustedProxies, tls }: HttpOptions['config'],
+  logger: Logger,
+  limits: HttpLimits,
+  inFlight: InFlightBySocket,
+): ConstructorParameters<typeof FastifyAdapter>[0] {
+  const node = {
+    maxHeaderSize: limits.headerBytesMax,
+    headersTimeout: limits.headerMsMax,
+    requestTimeout: limits.requestMsMax,
+    connectionsCheckingInterval: limits.checkEveryMs,
+    // Node would answer a missing Host by itself, without a problem document.
+    requireHostHeader: false,
+  };
+  return {
+    ...(tls === undefined
+      ? { http: node }
+      : {
+          https: { ...node, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), minVersion: 'TLSv1.2' },
+        }),
+    loggerInstance: logger,
+    // A child per request costs more than many a request; lines bear the request's id where it matters.
+    childLoggerFactory: () => logger,
+    disableRequestLogging: true,
+    genReqId: () => randomUUID(),
+    requestIdHeader: false,
+    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
+    bodyLimit: limits.bodyBytesMax,
+    requestTimeout: limits.requestMsMax,
+    keepAliveTimeout: limits.keepAliveMs,
+    maxRequestsPerSocket: limits.requestsPerConnectionMax,
+    clientErrorHandler: clientErrorHandler(inFlight),
+    routerOptions: { maxParamLength: 256, querystringParser: parseStrictQuery },
+  } as ConstructorParameters<typeof FastifyAdapter>[0];
+}
+
+function addBodyParsers(fastify: FastifyInstance, limits: HttpLimits): void {
+  fastify.removeAllContentTypeParsers();
+  const mediaType = (takes: string): Refusal => new Refusal('MEDIA_TYPE', `This route takes ${takes}.`);
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (request.routeOptions.config.streamed === true) {
+      done(mediaType('application/x-ndjson'));
+      return;
+    }
+    done(null, parseStrictJson(body as Buffer));
+  });
+  fastify.addContentTypeParser('application/x-ndjson', (request, payload, done) => {
+    if (request.routeOptions.config.streamed !== true) {
+      done(mediaType('application/json'));
+      return;
+    }
+    request.raw.socket.setTimeout(limits.stallMsMax);
+    done(null, payload);
+  });
+}
+
+interface HookParts {
+  readonly logger: Logger;
+  readonly inFlight: InFlightBySocket;
+  readonly knownPaths: KnownPaths;
+  readonly metrics: Metrics;
+  readonly readiness: Readiness;
+}
+
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+} as const;
+
+function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metrics, readiness }: HookParts): void {
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const { config } = request.routeOptions;
+    inFlight.set(request.raw.socket, { response: reply.raw, streamed: config.streamed === true });
+    reply.headers(SECURITY_HEADERS).header('steward-request-id', request.id);
+    if (readiness.drainSignal.aborted) reply.header('connection', 'close');
+    done(faultOf(request, reply, knownPaths));
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const { method } = request;
+    const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
+    const { statusCode: status, elapsedTime } = reply;
+    metrics.httpSeconds.observe({ method, route, status }, elapsedTime / 1000);
+    const level = request.routeOptions.config.quiet === true && status < 500 ? 'debug' : 'info';
+    if (logger.isLevelEnabled(level))
+      logger[level](
+        {
+          method,
+          route,
+          status,
+          durationMs: Math.round(elapsedTime * 100) / 100,
+          requestId: request.id,
+          principalId: request.admitted?.principal.id ?? null,
+        },
+        'request',
+      );
+    done();
+  });
+}
+
+/** What is wrong with a request before its route is asked, bodies aside. */
+function faultOf(request: FastifyRequest, reply: FastifyReply, knownPaths: KnownPaths): Error | undefined {
+  try {
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+      throw new Refusal('HEADER_MALFORMED', 'An HTTP/1.1 request has a Host header.');
+    if (request.is404) {
+      const { refusal, allow } = knownPaths.refusalOf(
+        request.raw.method ?? '',
+        (request.raw.url ?? '').split('?')[0] ?? '',
+      );
+      if (allow !== undefined) reply.header('allow', allow);
+      throw refusal;
+    }
+    refuseFaultOf(request.query);
+    refuseFaultyPath(request.params);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/**
+ * Registers routes on Fastify itself, outside Nest's pipes, guards and interceptors; the limits, the strict body and the
+ * problem documents of every route hold there too. Call it in a provider's `onModuleInit`:
+ *
+ *     registerRawRoutes(this.adapterHost, (fastify) => {
+ *       fastify.post('/v1/keys/verify', { config: { quiet: true } }, (request) => this.verify(request));
+ *     });
+ */
+export function registerRawRoutes(host: HttpAdapterHost, register: (fastify: FastifyInstance) => void): void {
+  register((host.httpAdapter as unknown as FastifyAdapter).getInstance() as FastifyInstance);
+}
