@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** IP addresses and CIDR lists. An IPv4 address mapped into IPv6 is the IPv4 address. */
@@ -14,12 +14,29 @@ function contains(cidr: string, address: Address): boolean {
   return network.kind() === address.kind() && address.match(network, prefixLength);
 }
 
+// The lists of a key are asked at every request that it makes, and reading a CIDR costs more than all else there.
+const compiled = new WeakMap<readonly string[], BlockList>();
+
+function listOf(cidrs: readonly string[]): BlockList {
+  const known = compiled.get(cidrs);
+  if (known !== undefined) return known;
+  const list = new BlockList();
+  for (const cidr of cidrs) {
+    const [network, prefixLength] = ipaddr.parseCIDR(cidr);
+    list.addSubnet(network.toString(), prefixLength, network.kind());
+  }
+  compiled.set(cidrs, list);
+  return list;
+}
+
 /** Deny wins. Where there is a list and no address is known, or it cannot be read, the answer is no. */
 export function addressAllowed(ip: string | null, allow: readonly string[], deny: readonly string[]): boolean {
   if (allow.length === 0 && deny.length === 0) return true;
   const address = ip === null ? undefined : parse(ip);
-  if (address === undefined || deny.some((cidr) => contains(cidr, address))) return false;
-  return allow.length === 0 || allow.some((cidr) => contains(cidr, address));
+  if (address === undefined) return false;
+  const text = address.toString();
+  const within = (cidrs: readonly string[]): boolean => listOf(cidrs).check(text, address.kind());
+  return !(deny.length > 0 && within(deny)) && (allow.length === 0 || within(allow));
 }
 
 /** True if every address of the inner CIDR lies in the outer. */

@@ -320,6 +320,8 @@ describe('a refusal', () => {
     expect(await refusal(admit(null))).toBe('UNAUTHENTICATED');
     const verify = { requires: { action: 'keys:verify', target: 'deferred', decidesFromMemory: true } } as const;
     expect(await refusal(admit('stw_alice', verify))).toBe('admitted');
+    follower.stale = Number.POSITIVE_INFINITY;
+    expect(await refusal(admit('stw_alice', verify))).toBe('STALE');
     follower.stale = 30_000;
     expect(await refusal(admit('stw_alice'))).toBe('admitted');
   });

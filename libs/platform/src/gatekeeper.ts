@@ -126,7 +126,8 @@ export class Gatekeeper {
 
   private async lookTwice(token: string, request: AdmissionRequest): Promise<Admission> {
     const fromMemory = request.requires.decidesFromMemory === true;
-    if (!fromMemory) this.assertFresh();
+    // Memory that was never filled knows nobody, so nobody can decide from it.
+    this.assertFresh(fromMemory ? Number.MAX_VALUE : this.config.verifyStalenessMaxMs);
     let look = await this.look(token, request);
     if ('refusal' in look && !look.final && (await this.reachesHead(fromMemory)))
       look = await this.look(token, request);
@@ -159,8 +160,8 @@ export class Gatekeeper {
     return { admission: { principal, access: Access.grantedByGuard(principal, visibleTo(principal, action)), target } };
   }
 
-  private assertFresh(): void {
-    if (this.follower.stalenessMs() > this.config.verifyStalenessMaxMs) throw stale();
+  private assertFresh(stalenessMaxMs: number): void {
+    if (this.follower.stalenessMs() > stalenessMaxMs) throw stale();
   }
 
   /** True when the head is reached; false where memory has to do. */
