@@ -49,7 +49,7 @@ async function call(method, path, body) {
       headers: {
         authorization: `Bearer ${token}`,
         'content-type': 'application/json',
-        'idempotency-key': `demo ${path} ${body.name ?? ''}`.slice(0, 255),
+        'idempotency-key': encodeURIComponent(`demo${path}/${body.name ?? ''}`).slice(0, 255),
       },
       body: JSON.stringify(body),
     });

@@ -1,0 +1,158 @@
+import pg from 'pg';
+import { eventTypes } from '#libs/contracts';
+import { Acknowledged, Codec, IndexFollower, type Ledger } from '#libs/eventsourcing';
+import {
+  checkKeyFiles,
+  DataKeyShredder,
+  type FilePeppers,
+  loadOrCreateKeyFiles,
+  PostgresDataKeys,
+  PostgresEventStore,
+  ProjectionHost,
+  StoreClock,
+} from '#libs/postgres';
+import type { AppConfig } from '../config.js';
+import type { Logger } from '../logger.js';
+import { type OpenDatabase, openDatabase } from './database.js';
+
+const POOL_CONNECTIONS_MAX = 12;
+const CONNECT_MS_MAX = 1_000;
+const QUERY_MS_MAX = 10_000;
+
+/** Everything that stands between a service and its database, opened in the order in which it can be trusted. */
+export interface Storage {
+  readonly database: OpenDatabase;
+  readonly store: PostgresEventStore;
+  /** For read models, as the program's role. */
+  readonly pool: pg.Pool;
+  readonly codec: Codec;
+  readonly dataKeys: PostgresDataKeys;
+  readonly peppers: FilePeppers;
+  readonly installationKey: Buffer;
+  readonly clock: StoreClock;
+  readonly shredder: DataKeyShredder;
+  readonly follower: IndexFollower;
+  readonly acknowledged: Acknowledged;
+  readonly projections: ProjectionHost;
+  readonly ledger: Ledger;
+  close(): Promise<void>;
+}
+
+export interface OpenStorageOptions {
+  /** A command line beside a running Steward: see openDatabase. */
+  readonly attach?: boolean;
+  /** Told when nothing more can be promised: the embedded server is gone, or an index met an event it cannot read. */
+  readonly onLost?: (error: Error) => void;
+}
+
+/**
+ * Opens the storage of the configured tier; what a deletion destroyed is destroyed again before this returns. Throws the
+ * named errors of the embedded server, the migrations and the key files.
+ */
+export async function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions = {}): Promise<Storage> {
+  const database = await openDatabase(config, log, { attach: options.attach ?? false });
+  try {
+    return await openOn(database, log, options);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+}
+
+async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageOptions): Promise<Storage> {
+  const { connection } = database;
+  const refuse = database.diskGuard === undefined ? {} : { refuse: database.diskGuard.refusal };
+  const pool = new pg.Pool({
+    ...connection,
+    max: POOL_CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_MS_MAX,
+    query_timeout: QUERY_MS_MAX,
+  });
+  pool.on('error', (err) => {
+    log.warn({ err }, 'An idle connection of the read models was lost.');
+  });
+  const store = new PostgresEventStore({ connection, ...refuse });
+  const storeIsEmpty = (await store.head()) === store.origin;
+  const keyFileOptions = { kekFile: database.kekFile, pepperFile: database.pepperFile, storeIsEmpty };
+  const { kek, peppers, installationKey } = await loadOrCreateKeyFiles(keyFileOptions);
+  await checkKeyFiles(pool, { kek, peppers, installationKey }, keyFileOptions);
+
+  const retried = (what: string) => (err: unknown) => {
+    log.warn({ err }, `${what}; it is tried again.`);
+  };
+  const clock = await StoreClock.start({
+    sample: () => store.nowMs(),
+    onError: retried('The clock of the store did not answer'),
+  });
+  const dataKeys = new PostgresDataKeys({ connection, kek, ...refuse });
+  const codec = new Codec(eventTypes, dataKeys);
+  const shredder = new DataKeyShredder(store, codec, dataKeys, {
+    onError: retried('Data keys were not destroyed yet'),
+  });
+  await shredder.catchUp();
+
+  const follower = new IndexFollower({
+    store,
+    codec,
+    onRetry: retried('The indexes do not follow the store'),
+    onFailure: (err) => {
+      log.fatal({ err }, 'An index cannot go on; verification fails closed once it is too old.');
+      options.onLost?.(err);
+    },
+  });
+  const projections = new ProjectionHost({
+    database: pool,
+    store,
+    codec,
+    listener: {
+      parked: (projection, key, event, reason) => {
+        log.error(
+          { projection, key, position: event.position, reason },
+          'An event is parked: see `steward quarantine`.',
+        );
+      },
+      failed: (projection, err) => {
+        log.error({ projection, err }, 'A projection stopped.');
+      },
+      retrying: (projection, err) => {
+        log.warn({ projection, err }, 'A projection waits for the database.');
+      },
+    },
+  });
+  const acknowledged = new Acknowledged();
+  database.onLost((error) => options.onLost?.(error));
+  return {
+    database,
+    store,
+    pool,
+    codec,
+    dataKeys,
+    peppers,
+    installationKey,
+    clock,
+    shredder,
+    follower,
+    acknowledged,
+    projections,
+    ledger: {
+      store,
+      codec,
+      clock,
+      onAppended: async (events) => {
+        await follower.applyAppended(events);
+        const last = events.at(-1);
+        if (last !== undefined) acknowledged.note(last.tenantId, last.position);
+      },
+    },
+    close: async () => {
+      await projections.stop();
+      await follower.close();
+      await shredder.stop();
+      clock.stop();
+      await store.close();
+      await dataKeys.close();
+      await pool.end();
+      await database.close();
+    },
+  };
+}
