@@ -87,8 +87,8 @@ export interface EventStore {
   /** The position before the first event. */
   readonly origin: Position;
   /**
-   * One stream, all or nothing. Throws WrongExpectedRevision, AppendTooLarge, StoreUnavailable (surely not done) or
-   * OutcomeUnknown (safe to repeat with the same events).
+   * One stream, all or nothing. Throws WrongExpectedRevision, AppendTooLarge, EventIdTaken, StoreUnavailable (surely not
+   * done) or OutcomeUnknown (safe to repeat with the same events).
    */
   append(request: AppendRequest): Promise<AppendResult>;
   /** An absent stream is an empty list. */
@@ -141,5 +141,16 @@ export class OutcomeUnknown extends Error {
   constructor(options?: ErrorOptions) {
     super('Whether the append was done is unknown.', options);
     this.name = 'OutcomeUnknown';
+  }
+}
+
+/** One of the event ids stands elsewhere in the log: a fault of the program, never a lost race. Nothing was written. */
+export class EventIdTaken extends Error {
+  constructor(
+    readonly stream: string,
+    options?: ErrorOptions,
+  ) {
+    super(`An event for ${stream} bears an id that another event has.`, options);
+    this.name = 'EventIdTaken';
   }
 }

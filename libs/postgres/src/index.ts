@@ -1,0 +1,35 @@
+export * from './migrate.js';
+export * from './postgres-event-store.js';
+export {
+  connectionOfRunning,
+  type EmbeddedConnection,
+  type EmbeddedLog,
+  type EmbeddedOptions,
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+} from './embedded/embedded-postgres.js';
+export { EmbeddedPostgresUnavailable } from './embedded/binaries.js';
+export { ClusterUnreachable } from './embedded/cluster-home.js';
+export { ClusterVersionMismatch } from './embedded/cluster-version.js';
+export { DataDirectoryInUse, DirectoryLock } from './embedded/directory-lock.js';
+export * from './projections/lease.js';
+export * from './projections/parking.js';
+export * from './projections/projection-host.js';
+export * from './projections/projection-runner.js';
+export * from './projections/rebuild.js';
+export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
+export { DiskGuard, type DiskGuardOptions } from './disk-guard.js';
+export { checkKeyFiles, retireVersion, VersionInUse } from './key-checks.js';
+export {
+  FilePeppers,
+  KeyEncryptionKeys,
+  KeyFileInvalid,
+  KeyFileMismatch,
+  type KeyFileOptions,
+  type KeyFiles,
+  type KeyKind,
+  loadOrCreateKeyFiles,
+  type Peppers,
+} from './key-files.js';
+export { KekVersionUnknown, PostgresDataKeys, type PostgresDataKeysOptions } from './postgres-data-keys.js';
+export { StoreClock, type StoreClockOptions } from './store-clock.js';

@@ -1,0 +1,75 @@
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+/** `pass`; `stall`: nothing moves; `refuse`: no new connection; `loseReplies`: the request goes through, its answer cuts. */
+export type ProxyMode = 'pass' | 'stall' | 'refuse' | 'loseReplies';
+
+/** A network that fails on demand, between a client and a server on the loopback. */
+export class TcpProxy {
+  private mode: ProxyMode = 'pass';
+  private readonly pairs = new Set<readonly [client: Socket, server: Socket]>();
+
+  private constructor(
+    private readonly listener: Server,
+    readonly port: number,
+  ) {}
+
+  static async start(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+    const listener = createServer();
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const address = listener.address();
+    if (address === null || typeof address === 'string') throw new Error('The system gave no port.');
+    const proxy = new TcpProxy(listener, address.port);
+    listener.on('connection', (client) => {
+      proxy.join(client, target);
+    });
+    return proxy;
+  }
+
+  private join(client: Socket, target: { readonly host: string; readonly port: number }): void {
+    if (this.mode === 'refuse') {
+      client.destroy();
+      return;
+    }
+    const server = connect(target.port, target.host);
+    const pair = [client, server] as const;
+    this.pairs.add(pair);
+    const part = (): void => {
+      this.pairs.delete(pair);
+      client.destroy();
+      server.destroy();
+    };
+    for (const socket of pair) {
+      socket.setNoDelay(true);
+      socket.on('error', part);
+      socket.on('close', part);
+      if (this.mode === 'stall') socket.pause();
+    }
+    client.on('data', (chunk) => {
+      server.write(chunk);
+    });
+    server.on('data', (chunk) => {
+      if (this.mode === 'loseReplies') part();
+      else client.write(chunk);
+    });
+  }
+
+  /** For the connections that stand and those to come. */
+  set(mode: ProxyMode): void {
+    this.mode = mode;
+    for (const socket of [...this.pairs].flat()) {
+      if (mode === 'stall') socket.pause();
+      else socket.resume();
+    }
+  }
+
+  /** Ends every connection that stands. */
+  cut(): void {
+    for (const socket of [...this.pairs].flat()) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise((resolve) => this.listener.close(resolve));
+    this.cut();
+    await closed;
+  }
+}

@@ -1,0 +1,17 @@
+import { Clock, MemoryEventStore } from '#libs/eventsourcing';
+import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
+
+class SystemClock extends Clock {
+  nowMs(): number {
+    return Date.now();
+  }
+}
+
+describeEventStore(
+  'memory',
+  () => {
+    const store = new MemoryEventStore(new SystemClock());
+    return Promise.resolve({ store, another: () => Promise.resolve(store), close: () => Promise.resolve() });
+  },
+  [],
+);

@@ -1,0 +1,20 @@
+import { type ExternalPostgres, startExternalPostgres } from '#libs/testing';
+import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
+import { postgresStoreUnderTest } from './postgres-store.js';
+
+let server: ExternalPostgres;
+
+beforeAll(async () => {
+  server = await startExternalPostgres();
+  process.stdout.write(`External PostgreSQL ${server.version} (${server.kind})\n`);
+});
+
+afterAll(async () => {
+  await server.stop();
+});
+
+describeEventStore('an external PostgreSQL', () => postgresStoreUnderTest(server), [
+  'loseReplies',
+  'restartServer',
+  'followSessions',
+]);
