@@ -42,3 +42,7 @@ export * from './http/route-options.js';
 export * from './http/shutdown.js';
 export * from './openapi.js';
 export * from './transport.module.js';
+export * from './auth.module.js';
+export * from './storage/database.js';
+export * from './storage/storage.js';
+export * from './storage/storage.module.js';
