@@ -18,6 +18,7 @@ export * from './projections/projection-host.js';
 export * from './projections/projection-runner.js';
 export * from './projections/rebuild.js';
 export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
+export { writeDurably } from './durable-file.js';
 export { DiskGuard, type DiskGuardOptions } from './disk-guard.js';
 export { checkKeyFiles, retireVersion, VersionInUse } from './key-checks.js';
 export {

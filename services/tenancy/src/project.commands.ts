@@ -7,7 +7,7 @@ import { type Project, type ProjectCommand, projectDecider, type StandingProject
 import { impossible } from './domain/version.js';
 import type { ProjectView } from './tenancy.dto.js';
 import { projectView } from './tenancy.views.js';
-import { type Changed, type ChangedPolicy, changedPolicy } from './tenant.commands.js';
+import type { Changed, PolicyNow } from './tenant.commands.js';
 
 export class CreateProjectCommand extends Command<Changed<ProjectView>> {
   constructor(
@@ -30,7 +30,7 @@ export class CloseProjectCommand extends Command<Changed<ProjectView>> {
 }
 
 /** A policy of null removes the one that stands. */
-export class SetProjectKeyPolicyCommand extends Command<ChangedPolicy> {
+export class SetProjectKeyPolicyCommand extends Command<PolicyNow> {
   constructor(
     readonly projectId: string,
     readonly policy: KeyPolicy | null,
@@ -112,13 +112,13 @@ export class SetProjectKeyPolicyHandler implements ICommandHandler<SetProjectKey
     private readonly access: AccessIndex,
   ) {}
 
-  async execute({ projectId, policy, context }: SetProjectKeyPolicyCommand): Promise<ChangedPolicy> {
+  async execute({ projectId, policy, context }: SetProjectKeyPolicyCommand): Promise<PolicyNow> {
     const tenantId = tenantOf(this.access, projectId);
     const { ifMatch } = context;
     const command: ProjectCommand =
       policy === null ? { type: 'RemoveKeyPolicy', ifMatch } : { type: 'SetKeyPolicy', policy, ifMatch };
     const { state, position } = await changeProject(this.ledger, { tenantId, projectId }, context, command);
-    return changedPolicy(state.keyPolicy, position);
+    return { standing: state.keyPolicy, position };
   }
 }
 

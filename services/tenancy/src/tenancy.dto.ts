@@ -13,6 +13,7 @@ import {
   TextListField,
   TimeField,
 } from '#libs/platform';
+import type { ProfileChange } from './domain/project.js';
 import { ALLOWED_SCOPES_MAX, POLICY_DAYS_MAX, POLICY_KEYS_MAX, WARN_DAYS_ITEMS_MAX } from './domain/key-policy.js';
 
 /** Every request and answer of tenancy. */
@@ -328,4 +329,9 @@ export class PrincipalList extends ListView {
 /** The rules that were given, and no others. */
 export function policyOf(body: KeyPolicyBody): KeyPolicy {
   return Object.fromEntries(Object.entries(body).filter(([, rule]) => rule !== undefined));
+}
+
+/** Absent stays absent: it leaves what stands as it is. */
+export function profileOf({ displayName, email }: PutMemberBody): ProfileChange {
+  return { ...(displayName === undefined ? {} : { displayName }), ...(email === undefined ? {} : { email }) };
 }

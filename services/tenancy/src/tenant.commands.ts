@@ -15,18 +15,11 @@ export interface Changed<View> {
   readonly created: boolean;
 }
 
-/** A key policy after a change; null if none is set. */
-export interface ChangedPolicy {
-  readonly policy: KeyPolicy | null;
-  readonly version: number | undefined;
+/** A key policy as it stands; null if none is set. */
+export interface PolicyNow {
+  readonly standing: StandingPolicy | null;
   readonly position: Position | null;
 }
-
-export const changedPolicy = (standing: StandingPolicy | null, position: Position | null): ChangedPolicy => ({
-  policy: standing?.policy ?? null,
-  version: standing?.revision,
-  position,
-});
 
 export class CreateTenantCommand extends Command<Changed<TenantView>> {
   constructor(
@@ -57,7 +50,7 @@ export class ResumeTenantCommand extends Command<Changed<TenantView>> {
 }
 
 /** A policy of null removes the one that stands. */
-export class SetTenantKeyPolicyCommand extends Command<ChangedPolicy> {
+export class SetTenantKeyPolicyCommand extends Command<PolicyNow> {
   constructor(
     readonly tenantId: string,
     readonly policy: KeyPolicy | null,
@@ -124,12 +117,12 @@ export class ResumeTenantHandler implements ICommandHandler<ResumeTenantCommand>
 export class SetTenantKeyPolicyHandler implements ICommandHandler<SetTenantKeyPolicyCommand> {
   constructor(@Inject(LEDGER) private readonly ledger: Ledger) {}
 
-  async execute({ tenantId, policy, context }: SetTenantKeyPolicyCommand): Promise<ChangedPolicy> {
+  async execute({ tenantId, policy, context }: SetTenantKeyPolicyCommand): Promise<PolicyNow> {
     const { ifMatch } = context;
     const command: TenantCommand =
       policy === null ? { type: 'RemoveKeyPolicy', ifMatch } : { type: 'SetKeyPolicy', policy, ifMatch };
     const { state, position } = await change(this.ledger, tenantId, context, command);
-    return changedPolicy(state.keyPolicy, position);
+    return { standing: state.keyPolicy, position };
   }
 }
 

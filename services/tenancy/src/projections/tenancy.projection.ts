@@ -23,7 +23,7 @@ const tenants = (table: string, bare: string): string => `
     status text not null,
     search text not null,
     created_at ${text} not null,
-    version bigint not null,
+    version integer not null,
     position ${text} not null
   );
   create index ${bare}_by_name on ${table} (name, tenant_id);
@@ -37,7 +37,7 @@ const projects = (table: string, bare: string): string => `
     status text not null,
     search text not null,
     created_at ${text} not null,
-    version bigint not null,
+    version integer not null,
     position ${text} not null
   );
   create index ${bare}_by_tenant on ${table} (tenant_id, project_id);
@@ -55,7 +55,7 @@ const members = (table: string, bare: string): string => `
     email ${text},
     search text not null,
     added_at ${text} not null,
-    version bigint not null,
+    version integer not null,
     position ${text} not null,
     primary key (project_id, user_id)
   );
@@ -70,7 +70,7 @@ const principals = (table: string, bare: string): string => `
     tenant_id ${text},
     status text not null,
     created_at ${text} not null,
-    version bigint not null,
+    version integer not null,
     position ${text} not null
   );
   create index ${bare}_by_tenant on ${table} (tenant_id, principal_id)`;

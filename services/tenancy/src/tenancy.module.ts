@@ -1,0 +1,38 @@
+import { Module } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { AdminBootstrap } from './bootstrap.js';
+import { KeyPoliciesController } from './key-policies.controller.js';
+import { memberCommandHandlers } from './member.commands.js';
+import { MembersController } from './members.controller.js';
+import { People } from './people.js';
+import { principalCommandHandlers } from './principal.commands.js';
+import { PrincipalsController } from './principals.controller.js';
+import { projectCommandHandlers } from './project.commands.js';
+import { ProjectsController } from './projects.controller.js';
+import { tenancyProjection } from './projections/tenancy.projection.js';
+import { standingQueryHandlers } from './standing.queries.js';
+import { listQueryHandlers } from './tenancy.queries.js';
+import { tenantCommandHandlers } from './tenant.commands.js';
+import { TenantsController } from './tenants.controller.js';
+
+// A composition imports modules only, so what it has to run beside this one is named here.
+export { AdminBootstrap } from './bootstrap.js';
+export const tenancyProjections = [tenancyProjection];
+
+/** Tenants, projects, members and principals. Another global module provides the ledger, the pool, the guard's parts and BootstrapKeys. */
+@Module({
+  imports: [CqrsModule],
+  controllers: [TenantsController, ProjectsController, MembersController, PrincipalsController, KeyPoliciesController],
+  providers: [
+    AdminBootstrap,
+    People,
+    ...tenantCommandHandlers,
+    ...projectCommandHandlers,
+    ...memberCommandHandlers,
+    ...principalCommandHandlers,
+    ...listQueryHandlers,
+    ...standingQueryHandlers,
+  ],
+  exports: [AdminBootstrap],
+})
+export class TenancyModule {}
