@@ -123,7 +123,12 @@ function born(): KeyState {
     keyId: 'key_9DC9pg4cMivLPKBD',
     wish: { ...attributes, ...lists, expiry: { kind: 'days', days: 10 } },
     secret,
-    facts: { ...anybody, place: 'open', owner: { type: 'user', id: 'alice', role: 'tenant_user' } },
+    facts: {
+      ...anybody,
+      place: 'open',
+      scopesBeyondOwner: [],
+      owner: { type: 'user', id: 'alice', role: 'tenant_user' },
+    },
   };
   return apply({ kind: 'absent' }, decide(command, { kind: 'absent' }, timeOf(START_MS)), START_MS);
 }

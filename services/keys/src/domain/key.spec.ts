@@ -100,6 +100,9 @@ describe('creating a key', () => {
     given()
       .when(T0, create({}, { caller: narrow }))
       .isRefused('SCOPE_EXCEEDS_OWNER');
+    given()
+      .when(T0, create({}, { scopesBeyondOwner: ['steward:tenants:write'] }))
+      .isRefused('SCOPE_EXCEEDS_OWNER');
   });
 });
 
@@ -168,6 +171,16 @@ describe('editing a key', () => {
       .isRefused('POLICY_IP_REQUIRED');
     given(made)
       .when(T0, under({ scopes: ['a:read'] }))
+      .gives('KeyUpdated');
+  });
+
+  it('refuses scopes that the owner’s role can do nothing with, where scopes are changed', () => {
+    const lacking = { scopesBeyondOwner: ['steward:tenants:write'] };
+    given(made)
+      .when(T0, { ...edit({ scopes: ['steward:tenants:write'] }), ...lacking })
+      .isRefused('SCOPE_EXCEEDS_OWNER');
+    given(made)
+      .when(T0, { ...edit({ name: 'x' }), ...lacking })
       .gives('KeyUpdated');
   });
 

@@ -66,6 +66,8 @@ export interface NewKeyFacts {
   readonly place: 'open' | 'projectClosed' | 'tenantSuspended';
   /** Null if there is no such active owner. */
   readonly owner: KeyOwner | null;
+  /** Those of the wished scopes that the owner's role can do nothing with. */
+  readonly scopesBeyondOwner: readonly string[];
   readonly policy: EffectiveKeyPolicy;
   readonly counts: KeyCounts;
   readonly caller: CallerBounds | null;
@@ -101,6 +103,8 @@ export interface KeyEdits {
 export interface UpdateKey {
   readonly type: 'UpdateKey';
   readonly edits: KeyEdits;
+  /** Those of the edited scopes that the owner's role can do nothing with. */
+  readonly scopesBeyondOwner?: readonly string[];
   readonly policy: EffectiveKeyPolicy;
   readonly caller: CallerBounds | null;
 }
@@ -193,8 +197,13 @@ function holdTimes(notBefore: string | null, expiresAt: string | null): void {
     throw wrongField('notBefore', 'must lie before the expiry');
 }
 
+function holdScopesToOwner([scope]: readonly string[]): void {
+  if (scope !== undefined)
+    throw new Refusal('SCOPE_EXCEEDS_OWNER', `The owner’s role can do nothing with the scope ${scope}.`);
+}
+
 function newKey(command: NewKey, at: string): KeyAttributes {
-  const { place, owner, policy, counts, caller } = command.facts;
+  const { place, owner, scopesBeyondOwner, policy, counts, caller } = command.facts;
   if (place === 'projectClosed') throw new Refusal('PROJECT_CLOSED', 'A closed project gets no keys.');
   if (place === 'tenantSuspended') throw new Refusal('TENANT_IS_SUSPENDED', 'A suspended tenant gets no keys.');
   if (owner === null) throw new Refusal('OWNER_UNKNOWN', 'The owner is no active member or service here.');
@@ -210,6 +219,7 @@ function newKey(command: NewKey, at: string): KeyAttributes {
     expiresAt: expiryOf(expiry, policy, at),
   };
   holdTimes(attributes.notBefore, attributes.expiresAt);
+  holdScopesToOwner(scopesBeyondOwner);
   holdWithin(caller, attributes);
   holdToPolicy(policy, { ...attributes, createdAt: at, expirySetAt: at });
   holdToCounts(policy, counts);
@@ -271,12 +281,14 @@ const rulesOfField: Partial<Record<EditableKeyField, PolicyRule>> = {
   ipAllow: 'requireIpAllow',
 };
 
-function updateKey({ edits, policy, caller }: UpdateKey, state: KeyState, at: string): KeyEvent[] {
+function updateKey(command: UpdateKey, state: KeyState, at: string): KeyEvent[] {
+  const { edits, scopesBeyondOwner = [], policy, caller } = command;
   const key = alive(state);
   const changes = changesOf(key, edits);
   if (changes.some(({ field }) => field !== 'name')) holdUnexpired(key, at);
   const changed: AliveKey = { ...key, ...Object.fromEntries(changes.map(({ field, to }) => [field, to])) };
   holdTimes(changed.notBefore, changed.expiresAt);
+  if (changes.some(({ field }) => field === 'scopes')) holdScopesToOwner(scopesBeyondOwner);
   holdWithin(caller, changed);
   const rules = changes.flatMap(({ field }) => rulesOfField[field] ?? []);
   holdToPolicy(policy, changed, rules);

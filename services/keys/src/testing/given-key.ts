@@ -30,6 +30,7 @@ export const wish: KeyWish = {
 export const facts: NewKeyFacts = {
   place: 'open',
   owner: alice,
+  scopesBeyondOwner: [],
   policy: noPolicy,
   counts: { owner: 0, project: 0 },
   caller: null,
