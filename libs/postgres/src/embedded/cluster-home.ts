@@ -1,7 +1,8 @@
-import { chmod, chown, mkdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { writeDurably } from '../durable-file.js';
+import { runInitdb } from './postmaster.js';
 import { canReach, OWN_USER, runsAsRoot, type ServerUser, unprivilegedUser } from './server-user.js';
 
 /** Where the cluster of a data directory stands, and whom its server runs as. */
@@ -37,13 +38,29 @@ async function ownerOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** The folder that a data directory names or holds already; undefined before its first start. */
-export async function knownHome(dataDir: string): Promise<string | undefined> {
-  const named = await readFile(join(dataDir, LOCATION_FILE), 'utf8').catch((error: unknown) => {
+interface Location {
+  readonly folder: string;
+  /** True once the cluster stood there: from then on its absence is a loss and no first start. */
+  readonly made: boolean;
+  readonly reason: string;
+}
+
+async function locationOf(dataDir: string): Promise<Location | undefined> {
+  try {
+    return JSON.parse(await readFile(join(dataDir, LOCATION_FILE), 'utf8')) as Location;
+  } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
-  });
-  if (named !== undefined) return (JSON.parse(named) as { folder: string }).folder;
+  }
+}
+
+const writeLocation = (dataDir: string, location: Location): Promise<void> =>
+  writeDurably(join(dataDir, LOCATION_FILE), `${JSON.stringify(location, undefined, 2)}\n`, 0o644);
+
+/** The folder that a data directory names or holds already; undefined before its first start. */
+export async function knownHome(dataDir: string): Promise<string | undefined> {
+  const location = await locationOf(dataDir);
+  if (location !== undefined) return location.folder;
   return (await ownerOf(clusterOf(insideOf(dataDir)))) === undefined ? undefined : insideOf(dataDir);
 }
 
@@ -60,6 +77,10 @@ export async function findHome(dataDir: string): Promise<ClusterHome> {
   const known = await knownHome(dataDir);
   const owner = known === undefined ? undefined : await ownerOf(clusterOf(known));
   if (known !== undefined && owner !== undefined) return homeOfExisting(known, owner);
+  if ((await locationOf(dataDir))?.made === true)
+    throw new ClusterUnreachable(
+      `The data directory ${dataDir} names the cluster ${clusterOf(known ?? '')}, which is gone.`,
+    );
 
   const user = runsAsRoot() ? await unprivilegedUser() : OWN_USER;
   const folder = known ?? (await placeForNew(dataDir, user));
@@ -94,20 +115,29 @@ async function placeForNew(dataDir: string, user: ServerUser): Promise<string> {
   const folder = join(OUTSIDE, `${basename(dataDir)}-${randomBytes(8).toString('hex')}`);
   await mkdir(OUTSIDE, { recursive: true, mode: 0o711 });
   const reason = 'The user that PostgreSQL runs as cannot reach this directory.';
-  await writeDurably(join(dataDir, LOCATION_FILE), `${JSON.stringify({ folder, reason }, undefined, 2)}\n`, 0o644);
+  await writeLocation(dataDir, { folder, made: false, reason });
   return folder;
 }
 
-/** An empty directory for initdb; what an interrupted one left is thrown away. */
-export async function emptyClusterFor({ folder, user }: ClusterHome): Promise<string> {
-  const unfinished = join(folder, 'cluster-unfinished');
-  await rm(unfinished, { recursive: true, force: true });
+const UNFINISHED = 'unfinished-';
+
+/**
+ * A new cluster, whole or not at all: the rename makes it one. Each attempt has a name of its own, for an initdb whose
+ * Steward was killed goes on for a moment, and must not write into its successor's.
+ */
+export async function makeCluster({ folder, cluster, user }: ClusterHome, bin: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (name.startsWith(UNFINISHED))
+      await rm(join(folder, name), { recursive: true, force: true }).catch(() => undefined);
+  const unfinished = join(folder, UNFINISHED + randomBytes(8).toString('hex'));
   await mkdir(unfinished, { mode: 0o700 });
   if (user.uid !== undefined && user.gid !== undefined) await chown(unfinished, user.uid, user.gid);
-  return unfinished;
+  await runInitdb(bin, unfinished, user);
+  await rename(unfinished, cluster);
 }
 
-/** A cluster is one only when it is whole: the rename is what makes it so. */
-export async function adoptNewCluster(unfinished: string, home: ClusterHome): Promise<void> {
-  await rename(unfinished, home.cluster);
+/** Called when the cluster stands. */
+export async function recordCluster(dataDir: string, { folder }: ClusterHome): Promise<void> {
+  const location = await locationOf(dataDir);
+  if (location?.folder === folder && !location.made) await writeLocation(dataDir, { ...location, made: true });
 }

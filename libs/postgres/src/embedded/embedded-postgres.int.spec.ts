@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -5,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { connectionOfRunning, type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 import { DirectoryLock } from './directory-lock.js';
-import { isAlive } from './postmaster.js';
+import { isAlive, isPostmaster } from './postmaster.js';
 import { canReach, runsAsRoot, unprivilegedUser } from './server-user.js';
 import { buildSupervisorProgram, endOf, runSupervisor } from './testing/supervisor-process.js';
 
@@ -155,13 +156,39 @@ describe('The embedded PostgreSQL', () => {
 
   it('begins anew after a first start that was killed in the middle of initdb', async () => {
     const dataDir = join(scratch, 'halfway');
-    await mkdir(join(dataDir, 'postgres', 'cluster-unfinished', 'base'), { recursive: true });
+    await mkdir(join(dataDir, 'postgres', 'unfinished-0123456789abcdef', 'base'), { recursive: true });
     await chmod(dataDir, 0o711);
 
     const server = await start(dataDir);
-    expect(await readdir(join(dataDir, 'postgres'))).not.toContain('cluster-unfinished');
+    expect(await readdir(join(dataDir, 'postgres'))).toEqual(['cluster', expect.stringMatching(/^server-18/)]);
     expect(await runOn(server.programConfig, 'select 1 as one')).toEqual([{ one: 1 }]);
   });
+
+  it('comes up whole after Steward, alone or with its server, was killed at any moment of a start', async () => {
+    const dataDir = join(scratch, 'any-moment');
+    const seed = Number(process.env['STEWARD_SEED'] ?? Date.now() % 1_000_000);
+    let state = seed;
+    const random = (): number => (state = (state * 48_271 + 11) % 2_147_483_647) / 2_147_483_647;
+    for (let round = 0; round < 12; round += 1) {
+      const child = spawn(process.execPath, [program.script, dataDir], { stdio: 'ignore', cwd: '/' });
+      await sleep(random() * 1500);
+      child.kill('SIGKILL');
+      await endOf(child);
+      const pid = await serverPidOf(dataDir);
+      if (pid !== undefined && random() < 0.5) process.kill(pid, 'SIGKILL');
+    }
+
+    const server = await start(dataDir).catch((error: unknown) => {
+      throw new Error(`Seed ${seed}.`, { cause: error });
+    });
+    expect(await runOn(server.programConfig, 'select 1 as one')).toEqual([{ one: 1 }]);
+  });
+
+  async function serverPidOf(dataDir: string): Promise<number | undefined> {
+    const text = await readFile(join(dataDir, 'postgres', 'cluster', 'postmaster.pid'), 'utf8').catch(() => '');
+    const pid = Number(text.split('\n')[0]);
+    return pid > 1 && (await isPostmaster(pid, join(dataDir, 'postgres', 'cluster'))) ? pid : undefined;
+  }
 
   it('is started again when the server is killed, under the same address', async () => {
     const server = await start(join(scratch, 'restart'));
@@ -212,7 +239,13 @@ describe('The embedded PostgreSQL', () => {
       const location = JSON.parse(await readFile(join(dataDir, 'cluster-location.json'), 'utf8')) as object;
       expect(location).toMatchObject({ folder });
       await server.stop();
-      expect((await start(dataDir)).clusterDir).toBe(server.clusterDir);
+      const again = await start(dataDir);
+      expect(again.clusterDir).toBe(server.clusterDir);
+      await again.stop();
+      await rm(folder, { recursive: true });
+      await expect(startEmbeddedPostgres({ dataDir, log })).rejects.toThrow(
+        `names the cluster ${folder}/cluster, which is gone`,
+      );
     } finally {
       await Promise.all(started.splice(0).map((one) => one.stop()));
       await rm(folder, { recursive: true, force: true });

@@ -1,32 +1,31 @@
-import { chown, mkdtemp, realpath, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientConfig } from 'pg';
-import { findPackage, materialise } from './binaries.js';
+import { findPackage, materialise, type Package } from './binaries.js';
 import {
-  adoptNewCluster,
   type ClusterHome,
   clusterOf,
-  emptyClusterFor,
   findHome,
   knownHome,
+  makeCluster,
   prepareDataDirectory,
+  recordCluster,
 } from './cluster-home.js';
 import { checkMajor, hasCluster } from './cluster-version.js';
 import { DirectoryLock } from './directory-lock.js';
+import { makeSocketDir, removeSocketDir, takeOver } from './orphan.js';
 import {
   isAlive,
   isPostmaster,
   nameOfAnswering,
   postmasterOf,
   removeStalePidFile,
-  runInitdb,
   spawnPostmaster,
   stopPostmaster,
 } from './postmaster.js';
 import { DATABASE, ensureRoles, OWNER, PROGRAM } from './roles.js';
 import { keepLogLimited, limitLog, logSince, sizeOf } from './server-log.js';
-import { shortTemporaryFolder } from './server-user.js';
 import { clusterName, PORT } from './settings.js';
 
 /** What the supervisor says; pino's Logger is one. */
@@ -69,11 +68,10 @@ export interface EmbeddedPostgres extends EmbeddedConnection {
 
 const START_MS_MAX = 300_000;
 const START_ATTEMPTS_MAX = 20;
-const ADOPT_MS_MAX = 30_000;
+const RETRY_MS = 250;
 const WATCH_MS = 200;
 const RESTARTS_MAX = 5;
 const RESTARTS_WITHIN_MS = 60_000;
-const SOCKET_DIR_PREFIX = 'stw-';
 
 const configOf = (socketDir: string, user: string): ClientConfig => ({
   host: socketDir,
@@ -116,19 +114,16 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   try {
     const home = await findHome(dataDir);
     await checkMajor(home.cluster, pkg.major);
-    const running = await takeOver(home, clusterName(pkg.version), options.log);
-    const bin = await materialise(pkg, home.folder);
     server = new Supervised({
       home,
-      bin,
-      serverVersion: pkg.version,
+      pkg,
       dataDir,
       lock,
       log: options.log,
       logFile: join(dataDir, 'postgres.log'),
       startMsMax: options.startMsMax ?? START_MS_MAX,
     });
-    await server.begin(running);
+    await server.begin();
     return server;
   } catch (error) {
     await (server === undefined ? lock.release() : server.stop());
@@ -136,45 +131,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   }
 }
 
-interface Running {
-  readonly pid: number;
-  readonly socketDir: string;
-}
-
-/** The orphan of a killed Steward if it is what this release would have started; else it is stopped. */
-async function takeOver(home: ClusterHome, name: string, log: EmbeddedLog): Promise<Running | undefined> {
-  const found = await postmasterOf(home.cluster);
-  if (found === undefined) return undefined;
-  const until = performance.now() + ADOPT_MS_MAX;
-  while (performance.now() < until && (await isPostmaster(found.pid, home.cluster))) {
-    const answered = await nameOfAnswering(found.socketDir, home.cluster);
-    if (answered === name) return found;
-    if (answered !== undefined) break;
-    await sleep(50);
-  }
-  if (await isPostmaster(found.pid, home.cluster)) {
-    log.warn({ pid: found.pid }, 'A PostgreSQL of an earlier Steward is stopped first.');
-    if (!(await stopPostmaster(found.pid))) throw new Error(`The PostgreSQL process ${found.pid} does not stop.`);
-  }
-  await removeStalePidFile(home.cluster);
-  await removeSocketDir(found.socketDir);
-  return undefined;
-}
-
-async function makeSocketDir({ user }: ClusterHome): Promise<string> {
-  const folder = await mkdtemp(join(await shortTemporaryFolder(user), SOCKET_DIR_PREFIX));
-  if (user.uid !== undefined && user.gid !== undefined) await chown(folder, user.uid, user.gid);
-  return folder;
-}
-
-async function removeSocketDir(folder: string): Promise<void> {
-  if (basename(folder).startsWith(SOCKET_DIR_PREFIX)) await rm(folder, { recursive: true, force: true });
-}
-
 interface SupervisedParts {
   readonly home: ClusterHome;
-  readonly bin: string;
-  readonly serverVersion: string;
+  readonly pkg: Package;
   readonly dataDir: string;
   readonly lock: DirectoryLock;
   readonly log: EmbeddedLog;
@@ -186,6 +145,7 @@ class Supervised implements EmbeddedPostgres {
   kind: 'started' | 'adopted' = 'started';
   socketDir = '';
   private postmasterPid = 0;
+  private bin = '';
   private watch: NodeJS.Timeout | undefined;
   private forgetLog: () => void = () => undefined;
   private stopping: Promise<void> | undefined;
@@ -224,23 +184,12 @@ class Supervised implements EmbeddedPostgres {
     else callback(this.exitError);
   }
 
-  async begin(running: Running | undefined): Promise<void> {
-    const { home, log, logFile, bin } = this.parts;
+  async begin(): Promise<void> {
+    const { home, log, logFile, dataDir } = this.parts;
     await limitLog(logFile);
-    if (running === undefined) {
-      if (!(await hasCluster(home.cluster))) {
-        const unfinished = await emptyClusterFor(home);
-        await runInitdb(bin, unfinished, home.user);
-        await adoptNewCluster(unfinished, home);
-      }
-      this.socketDir = await makeSocketDir(home);
-      await this.startServer();
-    } else {
-      this.kind = 'adopted';
-      this.socketDir = running.socketDir;
-      this.postmasterPid = running.pid;
-    }
-    // A Steward that was killed between the first start and this line leaves a cluster without them.
+    await this.bringUp();
+    await recordCluster(dataDir, home);
+    // A Steward that was killed between its first start and this line left a cluster without them.
     await ensureRoles(this.socketDir);
     this.forgetLog = keepLogLimited(logFile, (error) => {
       log.warn({ err: error }, 'The log of PostgreSQL could not be shortened.');
@@ -249,27 +198,53 @@ class Supervised implements EmbeddedPostgres {
     log.info({ pid: this.postmasterPid, cluster: home.cluster }, `PostgreSQL ${this.kind}.`);
   }
 
-  /** Until it answers. What a killed server left takes the kernel a moment to clear, so an early end is tried again. */
-  private async startServer(): Promise<void> {
-    const { home, bin, serverVersion, logFile, startMsMax } = this.parts;
-    const until = performance.now() + startMsMax;
-    for (let attempt = 1; ; attempt += 1) {
-      const before = await sizeOf(logFile);
-      const child = await spawnPostmaster({ ...home, bin, serverVersion, socketDir: this.socketDir, logFile });
-      this.postmasterPid = child.pid ?? 0;
-      while (child.exitCode === null && child.signalCode === null) {
-        if ((await nameOfAnswering(this.socketDir, home.cluster)) !== undefined) return;
-        if (performance.now() > until) {
-          await stopPostmaster(this.postmasterPid);
-          throw new Error(`PostgreSQL did not answer within ${startMsMax} ms; see ${logFile}.`);
-        }
-        await sleep(10);
+  /** A Steward killed just after it had started a server left one that shows only when a second one meets it. */
+  private async bringUp(): Promise<void> {
+    const { home, log, pkg } = this.parts;
+    for (let attempt = 1; attempt <= START_ATTEMPTS_MAX; attempt += 1) {
+      const orphan = await takeOver(home, clusterName(pkg.version), (pid) => {
+        log.warn({ pid }, 'The PostgreSQL of an earlier Steward is stopped first.');
+      });
+      this.bin = await materialise(pkg, home.folder);
+      if (orphan !== undefined) {
+        if (this.socketDir !== '') await removeSocketDir(this.socketDir);
+        this.kind = 'adopted';
+        this.socketDir = orphan.socketDir;
+        this.postmasterPid = orphan.pid;
+        return;
       }
-      const said = await logSince(logFile, before);
-      const passes = /still in use|lock file .* already exists/.test(said);
-      if (!passes || attempt >= START_ATTEMPTS_MAX) throw new Error(`PostgreSQL ended while starting: ${said}`);
-      await sleep(250);
+      if (!(await hasCluster(home.cluster))) await makeCluster(home, this.bin);
+      if (this.socketDir === '') this.socketDir = await makeSocketDir(home);
+      if (await this.startServer()) return;
+      await sleep(RETRY_MS);
     }
+    throw new Error(`PostgreSQL was kept from starting ${START_ATTEMPTS_MAX} times; see ${this.parts.logFile}.`);
+  }
+
+  /** True once it answers, false where the remains of a killed one are in its way for a moment. */
+  private async startServer(): Promise<boolean> {
+    const { home, pkg, logFile, startMsMax } = this.parts;
+    const until = performance.now() + startMsMax;
+    const before = await sizeOf(logFile);
+    const child = await spawnPostmaster({
+      ...home,
+      bin: this.bin,
+      serverVersion: pkg.version,
+      socketDir: this.socketDir,
+      logFile,
+    });
+    this.postmasterPid = child.pid ?? 0;
+    for (let waitMs = 10; child.exitCode === null && child.signalCode === null; waitMs = Math.min(waitMs + 5, 200)) {
+      if ((await nameOfAnswering(this.socketDir, home.cluster)) !== undefined) return true;
+      if (performance.now() > until) {
+        await stopPostmaster(this.postmasterPid);
+        throw new Error(`PostgreSQL did not answer within ${startMsMax} ms; see ${logFile}.`);
+      }
+      await sleep(waitMs);
+    }
+    const said = await logSince(logFile, before);
+    if (/still in use|lock file .* already exists/.test(said)) return false;
+    throw new Error(`PostgreSQL ended while starting: ${said}`);
   }
 
   /** An adopted server is nobody's child here, so both kinds are watched by their pid. */
@@ -291,8 +266,11 @@ class Supervised implements EmbeddedPostgres {
         throw new Error(`PostgreSQL died ${this.restarts.length} times in a minute.`);
       await sleep(100 * 2 ** (this.restarts.length - 1));
       if (this.isStopping()) return;
-      await removeStalePidFile(home.cluster);
-      await this.startServer();
+      await removeStalePidFile(home.cluster, this.postmasterPid);
+      for (let attempt = 1; !(await this.startServer()); attempt += 1) {
+        if (attempt >= START_ATTEMPTS_MAX) throw new Error('What the server left keeps it from starting again.');
+        await sleep(RETRY_MS);
+      }
       log.info({ pid: this.postmasterPid }, 'PostgreSQL answers again.');
     } catch (error) {
       this.exitError = error instanceof Error ? error : new Error(String(error));

@@ -182,7 +182,16 @@ export async function stopPostmaster(pid: number): Promise<boolean> {
   return false;
 }
 
-/** What a dead postmaster left would only frighten the next: its pid may have been given to somebody else. */
-export async function removeStalePidFile(cluster: string): Promise<void> {
-  await rm(join(cluster, 'postmaster.pid'), { force: true });
+/**
+ * PostgreSQL deals with the file of a dead process by itself, and only it may when another server could be starting. It
+ * is removed here where its pid is another process by now, or a zombie, which PostgreSQL would take for its own kind.
+ */
+export async function removeStalePidFile(cluster: string, pid: number): Promise<void> {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return;
+  }
+  if ((await postmasterOf(cluster))?.pid === pid && !(await isPostmaster(pid, cluster)))
+    await rm(join(cluster, 'postmaster.pid'), { force: true });
 }
