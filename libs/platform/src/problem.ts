@@ -43,27 +43,21 @@ const statusCodes: Readonly<Record<number, readonly [ErrorCode, string]>> = {
 export function refusalOf(error: unknown): Refusal {
   const known = asRefusal(error);
   if (known instanceof Refusal) return known;
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    const coded = fastifyCodes[error.code];
-    if (coded !== undefined) return new Refusal(...coded);
-  }
+  const { code, statusCode, cause } = (error ?? {}) as { code?: unknown; statusCode?: unknown; cause?: unknown };
+  const byCode = typeof code === 'string' ? fastifyCodes[code] : undefined;
+  if (byCode !== undefined) return new Refusal(...byCode);
   // Nest wraps what Fastify refuses; the wrapped error tells more than its status.
-  if (error instanceof HttpException && error.cause instanceof Error) {
-    const cause = refusalOf(error.cause);
-    if (cause.code !== 'INTERNAL') return cause;
+  const isHttp = error instanceof HttpException;
+  if (isHttp && cause instanceof Error) {
+    const wrapped = refusalOf(cause);
+    if (wrapped.code !== 'INTERNAL') return wrapped;
   }
-  const status = statusOf(error);
-  const coded = status === undefined ? undefined : statusCodes[status];
-  if (coded !== undefined) return new Refusal(...coded);
-  if (status !== undefined && status >= 400 && status < 500) return new Refusal('VALIDATION', 'The request is wrong.');
+  const status = isHttp ? error.getStatus() : statusCode;
+  const byStatus = typeof status === 'number' ? statusCodes[status] : undefined;
+  if (byStatus !== undefined) return new Refusal(...byStatus);
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return new Refusal('VALIDATION', 'The request is wrong.');
   return new Refusal('INTERNAL', 'The request failed; the request id names it in the log.');
-}
-
-function statusOf(error: unknown): number | undefined {
-  if (error instanceof HttpException) return error.getStatus();
-  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
-    ? error.statusCode
-    : undefined;
 }
 
 export function problemOf(refusal: Refusal, requestId: string): Problem {

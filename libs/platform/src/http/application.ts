@@ -1,10 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Server } from 'node:http';
 import type { DynamicModule, Type } from '@nestjs/common';
 import { type HttpAdapterHost, NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { Refusal } from '#libs/eventsourcing';
 import type { AppConfig } from '../config.js';
@@ -14,7 +13,7 @@ import { serveOpenApi } from '../openapi.js';
 import { Readiness } from '../readiness.js';
 import { KnownPaths } from './known-paths.js';
 import { HTTP_LIMITS, type HttpLimits } from './limits.js';
-import { ProblemFilter } from './problem.filter.js';
+import { ProblemFilter, sendProblem } from './problem.filter.js';
 import { RequestPipe } from './request.pipe.js';
 import { answerStrangeRequests, clientErrorHandler, type InFlightBySocket } from './socket-problems.js';
 import { parseStrictJson } from './strict-json.js';
@@ -44,7 +43,7 @@ export async function createHttpApplication(
   const limits = { ...HTTP_LIMITS, ...others };
   const inFlight: InFlightBySocket = new WeakMap();
   const adapter = new FastifyAdapter(fastifyOptions(config, logger, limits, inFlight));
-  const fastify = adapter.getInstance() as FastifyInstance;
+  const fastify = adapter.getInstance<FastifyInstance>();
   const server = fastify.server;
   server.maxConnections = limits.connectionsMax;
   answerStrangeRequests(server);
@@ -70,6 +69,13 @@ export async function createHttpApplication(
   return app;
 }
 
+const SECURITY_HEADERS = {
+  'cache-control': 'no-store',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+} as const;
+
 function fastifyOptions(
   { trustedProxies, tls }: HttpOptions['config'],
   logger: Logger,
@@ -93,7 +99,7 @@ function fastifyOptions(
     loggerInstance: logger,
     // A child per request costs more than many a request; lines bear the request's id where it matters.
     childLoggerFactory: () => logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
@@ -102,6 +108,11 @@ function fastifyOptions(
     keepAliveTimeout: limits.keepAliveMs,
     maxRequestsPerSocket: limits.requestsPerConnectionMax,
     clientErrorHandler: clientErrorHandler(inFlight),
+    // What the router itself refuses meets no hook and no filter.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      reply.headers(SECURITY_HEADERS).header('steward-request-id', request.id);
+      sendProblem(logger, error, request, reply);
+    },
     routerOptions: { maxParamLength: 256, querystringParser: parseStrictQuery },
   } as ConstructorParameters<typeof FastifyAdapter>[0];
 }
@@ -114,7 +125,8 @@ function addBodyParsers(fastify: FastifyInstance, limits: HttpLimits): void {
       done(mediaType('application/x-ndjson'));
       return;
     }
-    done(null, parseStrictJson(body as Buffer));
+    // Clients that always send a content type send it with nothing, too.
+    done(null, body.length === 0 ? undefined : parseStrictJson(body as Buffer));
   });
   fastify.addContentTypeParser('application/x-ndjson', (request, payload, done) => {
     if (request.routeOptions.config.streamed !== true) {
@@ -133,13 +145,6 @@ interface HookParts {
   readonly metrics: Metrics;
   readonly readiness: Readiness;
 }
-
-const SECURITY_HEADERS = {
-  'cache-control': 'no-store',
-  'x-content-type-options': 'nosniff',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'referrer-policy': 'no-referrer',
-} as const;
 
 function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metrics, readiness }: HookParts): void {
   fastify.addHook('onRequest', (request, reply, done) => {
@@ -201,5 +206,5 @@ function faultOf(request: FastifyRequest, reply: FastifyReply, knownPaths: Known
  *     });
  */
 export function registerRawRoutes(host: HttpAdapterHost, register: (fastify: FastifyInstance) => void): void {
-  register((host.httpAdapter as unknown as FastifyAdapter).getInstance() as FastifyInstance);
+  register((host.httpAdapter as unknown as FastifyAdapter).getInstance<FastifyInstance>());
 }

@@ -89,7 +89,7 @@ const ContextParam = createParamDecorator((_data: unknown, context: ExecutionCon
  *
  *     @Post(':keyId/extend')
  *     @HttpCode(200)
- *     @Requires('keys:write', 'key')
+ *     @Requires('keys:update', 'key')
  *     @ApiOkResponse({ type: KeyView })
  *     async extend(@Param() path: KeyPath, @Body() body: ExtendKeyBody, @Context() context: RequestContext) {
  *       const done = await this.commands.execute(new ExtendKeyCommand(path.keyId, body, context));

@@ -4,9 +4,11 @@ import { Refusal } from '#libs/eventsourcing';
 /** Remembers which methods each path has, so that another one is METHOD_NOT_ALLOWED with `Allow` and not NOT_FOUND. */
 export class KnownPaths {
   private readonly methodsByPath = new Map<string, Set<string>>();
+  private complete = false;
 
   constructor(private readonly fastify: FastifyInstance) {
     fastify.addHook('onRoute', ({ url, method }) => {
+      if (this.complete) return;
       const methods = this.methodsByPath.get(url) ?? new Set();
       for (const one of [method].flat()) methods.add(one);
       this.methodsByPath.set(url, methods);
@@ -18,7 +20,8 @@ export class KnownPaths {
    * parameter in its place: `GET /v1/keys/verify` is a wrong method and not a key called verify.
    */
   refuseOtherMethods(): void {
-    for (const [url, methods] of [...this.methodsByPath]) {
+    this.complete = true;
+    for (const [url, methods] of this.methodsByPath) {
       const allow = allowOf(methods);
       const others = this.fastify.supportedMethods.filter((method) => !methods.has(method));
       if (others.length === 0 || url.includes('*')) continue;

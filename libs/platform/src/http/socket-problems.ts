@@ -70,8 +70,10 @@ export function answerStrangeRequests(server: Server): void {
     socket.on('error', () => socket.destroy());
     const refusal = new Refusal('METHOD_NOT_ALLOWED', 'This is no proxy.');
     socket.end(rawProblem(refusal, { allow: 'GET, HEAD, POST, PUT, PATCH, DELETE' }));
+    destroySoon(socket);
   });
   server.on('checkExpectation', (request: IncomingMessage) => {
     request.socket.end(rawProblem(new Refusal('HEADER_MALFORMED', 'Only Expect: 100-continue is understood.')));
+    destroySoon(request.socket);
   });
 }
