@@ -119,7 +119,6 @@ function listen(server: Server, path: string): Promise<void> {
 function holderOf(path: string): Promise<Holder> {
   return new Promise((done, fail) => {
     let answer = '';
-    let connected = false;
     const socket = connect(path);
     const alive = (): void => {
       socket.destroy();
@@ -127,15 +126,17 @@ function holderOf(path: string): Promise<Holder> {
     };
     socket.setTimeout(ANSWER_MS_MAX, alive);
     socket.setEncoding('utf8');
-    socket.on('connect', () => (connected = true));
     socket.on('data', (text: string) => (answer += text));
-    socket.on('end', alive);
+    socket.on('end', () => {
+      if (answer !== '') alive();
+      else done({ is: 'gone' });
+    });
     socket.on('error', (error: NodeJS.ErrnoException) => {
       socket.destroy();
-      // A full backlog and a reset connection are signs of life too.
-      if (connected || error.code === 'EAGAIN') alive();
+      // A full backlog is a sign of life. One that dies in the middle resets the connection: look again.
+      if (error.code === 'EAGAIN') alive();
       else if (error.code === 'ECONNREFUSED') done({ is: 'dead' });
-      else if (error.code === 'ENOENT') done({ is: 'gone' });
+      else if (error.code === 'ENOENT' || error.code === 'ECONNRESET' || error.code === 'EPIPE') done({ is: 'gone' });
       else fail(error);
     });
   });

@@ -8,13 +8,13 @@ import { connectionOfRunning, type EmbeddedPostgres, startEmbeddedPostgres } fro
 import { DirectoryLock } from './directory-lock.js';
 import { isAlive, isPostmaster } from './postmaster.js';
 import { canReach, runsAsRoot, unprivilegedUser } from './server-user.js';
-import { buildSupervisorProgram, endOf, runSupervisor } from './testing/supervisor-process.js';
+import { buildSupervisorProgram, endOf, runLocker, runSupervisor } from './testing/supervisor-process.js';
 
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const asRoot = runsAsRoot() ? it : it.skip;
 
 let scratch: string;
-let program: { folder: string; script: string };
+let program: { folder: string; script: string; locker: string };
 const started: EmbeddedPostgres[] = [];
 const orphans: number[] = [];
 
@@ -276,5 +276,24 @@ describe('The lock of a directory', () => {
       await held[0]?.release();
     }
     expect((await readdir(join(dataDir, 'lock'))).length).toBe(1);
+  });
+
+  it('is never held by two of many processes that die with it', async () => {
+    const directory = join(scratch, 'lock-processes');
+    await mkdir(directory);
+    const end = performance.now() + 4000;
+    const said = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const lines: string[] = [];
+        while (performance.now() < end)
+          lines.push(...(await runLocker(program.locker, directory, end - performance.now())));
+        return lines;
+      }),
+    );
+    const held = said.flat().filter((line) => line === 'HELD').length;
+    expect(said.flat().filter((line) => line !== 'HELD')).toEqual([]);
+    expect(held).toBeGreaterThan(10);
+    // A number is never given twice, so the last one counts them all.
+    expect(await readdir(join(directory, 'lock'))).toContain(String(held));
   });
 });

@@ -22,6 +22,36 @@ try {
 }
 `;
 
+/**
+ * Takes the lock of a directory again and again and often dies with it; says `VIOLATION` if another wrote its mark
+ * meanwhile. (Whether the one before is dead says nothing: the kernel closes a dying process's sockets before it counts
+ * as dead.)
+ */
+const LOCKER = `
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { DirectoryLock } from './embedded/directory-lock.js';
+const [, , directory, millis] = process.argv;
+const mark = directory + '/holder';
+const pause = () => new Promise((done) => setTimeout(done, Math.random() * 4));
+const marked = () => { try { return Number(readFileSync(mark, 'utf8')); } catch { return 0; } };
+for (const end = performance.now() + Number(millis); performance.now() < end; await pause()) {
+  let lock;
+  try {
+    lock = await DirectoryLock.acquire(directory);
+  } catch (error) {
+    if (error.name !== 'DataDirectoryInUse') throw error;
+    continue;
+  }
+  writeFileSync(mark, String(process.pid));
+  console.log('HELD');
+  await pause();
+  if (marked() !== process.pid) console.log('VIOLATION');
+  if (Math.random() < 0.3) process.kill(process.pid, 'SIGKILL');
+  rmSync(mark);
+  await lock.release();
+}
+`;
+
 export interface Said {
   readonly kind?: 'started' | 'adopted';
   readonly socketDir?: string;
@@ -32,7 +62,7 @@ export interface Said {
 }
 
 /** The supervisor as a program of its own, for tests that kill it. Stands inside node_modules so that `pg` is found. */
-export async function buildSupervisorProgram(): Promise<{ folder: string; script: string }> {
+export async function buildSupervisorProgram(): Promise<{ folder: string; script: string; locker: string }> {
   const source = dirname(dirname(fileURLToPath(import.meta.url)));
   const cache = join(source, '../../../../node_modules/.cache');
   await mkdir(cache, { recursive: true });
@@ -52,7 +82,9 @@ export async function buildSupervisorProgram(): Promise<{ folder: string; script
   await writeFile(join(folder, 'package.json'), '{"type":"module"}');
   const script = join(folder, 'main.js');
   await writeFile(script, PROGRAM);
-  return { folder, script };
+  const locker = join(folder, 'locker.js');
+  await writeFile(locker, LOCKER);
+  return { folder, script, locker };
 }
 
 /** Runs it until it has said what came of its start. */
@@ -75,4 +107,14 @@ export async function runSupervisor(
 export async function endOf(child: ChildProcess): Promise<number | NodeJS.Signals | null> {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   return child.exitCode ?? child.signalCode;
+}
+
+/** Runs it to its end and answers what it said, line by line. */
+export async function runLocker(locker: string, directory: string, millis: number): Promise<string[]> {
+  const child = spawn(process.execPath, [locker, directory, String(millis)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const lines: string[] = [];
+  createInterface(child.stdout).on('line', (line) => lines.push(line));
+  createInterface(child.stderr).on('line', (line) => lines.push(`stderr: ${line}`));
+  await once(child, 'close');
+  return lines;
 }
