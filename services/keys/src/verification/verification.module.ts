@@ -1,0 +1,42 @@
+import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { IndexFollower } from '#libs/eventsourcing';
+import { CredentialVerifier, KeyDirectory, LOGGER } from '#libs/platform';
+import { LastUsedRecorder } from '../last-used.js';
+import { KeyVerifier } from './key-verifier.js';
+import { VerificationIndex } from './verification-index.js';
+import { VerificationMetrics } from './verification-metrics.js';
+import { VerificationRoutes } from './verification.routes.js';
+
+/** Verification, and with it what the guard of every route in this process asks: whose is a token, whose is a key? */
+@Global()
+@Module({
+  providers: [
+    {
+      provide: VerificationIndex,
+      useFactory: (metrics: VerificationMetrics, logger: Logger) =>
+        new VerificationIndex((keyId) => {
+          metrics.verifierMissing();
+          logger.error({ keyId }, 'The data key of a verifier is missing without having been destroyed.');
+        }),
+      inject: [VerificationMetrics, LOGGER],
+    },
+    { provide: KeyDirectory, useExisting: VerificationIndex },
+    { provide: CredentialVerifier, useExisting: KeyVerifier },
+    KeyVerifier,
+    LastUsedRecorder,
+    VerificationMetrics,
+    VerificationRoutes,
+  ],
+  exports: [CredentialVerifier, KeyDirectory, KeyVerifier, LastUsedRecorder, VerificationIndex],
+})
+export class VerificationModule implements OnModuleInit {
+  constructor(
+    @Inject(IndexFollower) private readonly follower: IndexFollower,
+    private readonly index: VerificationIndex,
+  ) {}
+
+  onModuleInit(): void {
+    this.follower.register(this.index);
+  }
+}
