@@ -5,7 +5,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import { connectionOfRunning, type EmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
+import { findHome } from './cluster-home.js';
 import { DirectoryLock } from './directory-lock.js';
+import { takeOver } from './orphan.js';
 import { isAlive, isPostmaster } from './postmaster.js';
 import { canReach, runsAsRoot, unprivilegedUser } from './server-user.js';
 import { buildSupervisorProgram, endOf, runLocker, runSupervisor } from './testing/supervisor-process.js';
@@ -130,6 +132,38 @@ describe('The embedded PostgreSQL', () => {
     expect(server.socketDir).toBe(said.socketDir);
     await server.stop();
     expect(isAlive(said.pid ?? 0)).toBe(false);
+  });
+
+  it('stops the orphan of another release before it starts its own', async () => {
+    const dataDir = join(scratch, 'other-release');
+    const { child, said } = await runSupervisor(program.script, dataDir);
+    orphans.push(said.pid ?? 0);
+    child.kill('SIGKILL');
+    await endOf(child);
+
+    const stopped: number[] = [];
+    expect(
+      await takeOver(await findHome(dataDir), 'steward of another release', (pid) => stopped.push(pid)),
+    ).toBeUndefined();
+    expect(stopped).toEqual([said.pid]);
+    expect(isAlive(said.pid ?? 0)).toBe(false);
+    expect((await start(dataDir)).kind).toBe('started');
+  });
+
+  it('refuses by name a cluster of another major version', async () => {
+    const dataDir = join(scratch, 'older');
+    await mkdir(join(dataDir, 'postgres', 'cluster'), { recursive: true });
+    await writeFile(join(dataDir, 'postgres', 'cluster', 'PG_VERSION'), '17\n');
+    if (runsAsRoot()) {
+      const { uid = 0, gid = 0 } = await unprivilegedUser();
+      await chmod(dataDir, 0o711);
+      await chown(join(dataDir, 'postgres', 'cluster'), uid, gid);
+    }
+    await expect(startEmbeddedPostgres({ dataDir, log })).rejects.toMatchObject({
+      name: 'ClusterVersionMismatch',
+      found: '17',
+      wanted: '18',
+    });
   });
 
   it('starts over the stale files of a whole tree that was killed, even when their pid is somebody else now', async () => {
