@@ -197,7 +197,7 @@ export class IndexFollower {
       const before = this.position;
       this.subscription = new AbortController();
       try {
-        await this.follow(this.subscription.signal);
+        await this.followUntil(this.subscription.signal);
       } catch (error) {
         if (error instanceof UnknownEvent) this.fail(error);
         else this.options.onRetry?.(error);
@@ -211,23 +211,31 @@ export class IndexFollower {
     }
   }
 
-  private async follow(signal: AbortSignal): Promise<void> {
+  private async followUntil(signal: AbortSignal): Promise<void> {
     const filter = { categories: [...this.byCategory.keys()] };
     const pages = this.options.store.follow({ after: this.position, signal, filter })[Symbol.asyncIterator]();
-    while (!signal.aborted) {
-      this.awaitingSinceMs = this.monotonicMs();
-      const next = await nextUnlessAborted(pages, signal);
-      this.awaitingSinceMs = undefined;
-      if (next === undefined || next.done === true) return;
-      const { events, position } = next.value;
-      if (events.length > 0 && this.applyAll(await this.open(events)) === 'gap')
-        this.fail(new Error(`An index found a gap in the log before ${position}.`));
-      if (this.isStopped()) return;
-      this.eventsFollowed += events.length;
-      this.watch.advance(position);
-      this.staleness.reached(this.position);
-      this.noteReady();
+    try {
+      while (!signal.aborted) {
+        this.awaitingSinceMs = this.monotonicMs();
+        const next = await nextUnlessAborted(pages, signal);
+        this.awaitingSinceMs = undefined;
+        if (next === undefined || next.done === true) return;
+        await this.applyPage(next.value);
+      }
+    } finally {
+      // A generator that stands at its yield hears no signal: only `return` lets it give up what it holds.
+      void pages.return?.().catch(() => undefined);
     }
+  }
+
+  private async applyPage({ events, position }: FollowPage): Promise<void> {
+    if (events.length > 0 && this.applyAll(await this.open(events)) === 'gap')
+      this.fail(new Error(`An index found a gap in the log before ${position}.`));
+    if (this.isStopped()) return;
+    this.eventsFollowed += events.length;
+    this.watch.advance(position);
+    this.staleness.reached(this.position);
+    this.noteReady();
   }
 
   private open(events: readonly StoredEvent[]): Promise<OpenedEvent[]> {

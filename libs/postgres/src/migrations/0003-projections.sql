@@ -5,7 +5,10 @@ create table projections.leases (
   name text collate "C" primary key,
   owner text not null,
   epoch bigint not null,
-  expires_at timestamptz not null
+  expires_at timestamptz not null,
+  -- The holder's connection: a lease whose connection has ended is free before it runs out.
+  session_pid integer not null,
+  session_started_at timestamptz not null
 );
 
 -- One row for each generation of a projection's tables: `<schema>.<table>_v<version>_g<generation>`. The row is the

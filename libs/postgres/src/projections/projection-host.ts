@@ -7,7 +7,7 @@ import {
   type Projection,
   type StoredEvent,
 } from '#libs/eventsourcing';
-import { LEASE_TIMES, type LeaseTimes } from './lease.js';
+import { LEASE_TIMES, LeaseSession, type LeaseTimes } from './lease.js';
 import { listParked, type ParkedEvent, retryParked, type RetryResult, skipParked } from './parking.js';
 import { ProjectionRunner } from './projection-runner.js';
 import { rebuild, type RebuildProgress, type RebuildResult } from './rebuild.js';
@@ -58,10 +58,12 @@ export class ProjectionHost {
   private readonly runners = new Map<string, { projection: Projection; runner: ProjectionRunner }>();
   private readonly polls = new Map<string, Promise<void>>();
   private readonly head: HeadReader;
+  private readonly leaseSession: LeaseSession;
   private timer: NodeJS.Timeout | undefined;
   private started = false;
 
   constructor(private readonly options: ProjectionHostOptions) {
+    this.leaseSession = new LeaseSession(options.database);
     this.head = new HeadReader(
       options.store,
       () => performance.now(),
@@ -78,6 +80,7 @@ export class ProjectionHost {
     const runner = new ProjectionRunner({
       ...this.context(projection),
       store: this.options.store,
+      leaseSession: this.leaseSession,
       leaseTimes,
       retiredGraceMs: this.options.retiredGraceMs,
       onFailure: (error) => listener?.failed?.(projection.name, error),
@@ -97,12 +100,13 @@ export class ProjectionHost {
     readHead();
   }
 
-  /** Finishes the pages in hand and gives the leases back. */
+  /** Finishes the pages in hand and gives the leases back; also after a rebuild by a host that was never started. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await Promise.all([...this.runners.values()].map(({ runner }) => runner.stop()));
     for (const { runner } of this.runners.values()) runner.watch.giveUp();
     await Promise.all(this.polls.values());
+    this.leaseSession.close();
   }
 
   /** Waits until the live tables have passed the position: false when the time is over. */
@@ -160,6 +164,7 @@ export class ProjectionHost {
     return rebuild(this.context(projection), {
       store: this.options.store,
       owner: `${runner.owner}:rebuild`,
+      leaseSession: this.leaseSession,
       leaseTimes: this.options.leaseTimes ?? LEASE_TIMES,
       retiredGraceMs: this.options.retiredGraceMs,
       onProgress,

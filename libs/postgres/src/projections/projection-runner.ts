@@ -9,9 +9,9 @@ import {
   UnknownEvent,
 } from '#libs/eventsourcing';
 import { adoptCheckpoint, type Checkpoint, dropRetired, ensureLive, moveCheckpoint } from './generations.js';
-import { Lease, type LeaseTimes } from './lease.js';
+import { Lease, type LeaseSession, type LeaseTimes } from './lease.js';
 import { applyPage, type PageContext } from './page.js';
-import { PAGE_EVENTS_MAX, rebuild, RebuildRunning } from './rebuild.js';
+import { PAGE_EVENTS_MAX, rebuild, RebuildRunning, RETIRED_GRACE_MS } from './rebuild.js';
 import { asError } from './transaction.js';
 
 /** Pages without an event of the projection move its stored checkpoint this often at most. */
@@ -29,6 +29,7 @@ export class ProjectionSuperseded extends Error {
 
 export interface RunnerOptions extends PageContext {
   readonly store: EventStore;
+  readonly leaseSession: LeaseSession;
   readonly leaseTimes: LeaseTimes;
   readonly retiredGraceMs?: number | undefined;
   /** Told when the projection stops for good, and of what passes by itself. */
@@ -113,15 +114,14 @@ export class ProjectionRunner {
   }
 
   private async lead(): Promise<void> {
-    const { database, projection, store, leaseTimes } = this.options;
+    const { database, projection, store, leaseSession, leaseTimes, retiredGraceMs } = this.options;
     this.current = 'standby';
     const live = await ensureLive(database, projection, store.origin);
     this.learn(live.position);
     if (live.version < projection.version) {
       this.current = 'building';
       const { signal } = this.stopping;
-      const { retiredGraceMs } = this.options;
-      await rebuild(this.options, { store, owner: this.owner, leaseTimes, signal, retiredGraceMs });
+      await rebuild(this.options, { store, owner: this.owner, leaseSession, leaseTimes, signal, retiredGraceMs });
       return;
     }
     if (live.version > projection.version) {
@@ -130,10 +130,10 @@ export class ProjectionRunner {
       return;
     }
     if (this.failed instanceof ProjectionSuperseded) this.failed = undefined;
-    const lease = await Lease.acquire(database, projection.name, this.owner, leaseTimes, this.stopping.signal);
+    const lease = await Lease.acquire(leaseSession, projection.name, this.owner, leaseTimes, this.stopping.signal);
     if (lease === undefined) return;
     try {
-      await dropRetired(database, projection.name, this.options.retiredGraceMs ?? 10_000);
+      await dropRetired(database, projection.name, retiredGraceMs ?? RETIRED_GRACE_MS);
       await this.leadUnder(lease);
     } finally {
       await lease.release().catch(() => undefined);
@@ -209,6 +209,8 @@ export class ProjectionRunner {
       }
     } finally {
       ending.abort();
+      // A generator that stands at its yield hears no signal: only `return` lets it give up what it holds.
+      void pages.return?.().catch(() => undefined);
     }
   }
 

@@ -9,7 +9,7 @@ import {
   lockLive,
   switchGenerations,
 } from './generations.js';
-import { Lease, type LeaseTimes } from './lease.js';
+import { Lease, type LeaseSession, type LeaseTimes } from './lease.js';
 import { applyPage, applyWithin, type PageContext } from './page.js';
 import { inTransaction, isTransient, sqlStateOf } from './transaction.js';
 
@@ -41,6 +41,7 @@ export class RebuildRunning extends Error {
 export interface RebuildOptions {
   readonly store: EventStore;
   readonly owner: string;
+  readonly leaseSession: LeaseSession;
   readonly leaseTimes: LeaseTimes;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
@@ -56,7 +57,7 @@ export async function rebuild(context: PageContext, options: RebuildOptions): Pr
   const { database, projection } = context;
   const startedMs = performance.now();
   const name = `${projection.name}:rebuild`;
-  const lease = await Lease.tryAcquire(database, name, options.owner, options.leaseTimes);
+  const lease = await Lease.tryAcquire(options.leaseSession, name, options.owner, options.leaseTimes);
   if (lease === undefined) throw new RebuildRunning(projection.name);
   const begun = await beginGeneration(database, projection, options.store.origin, lease.epoch).catch(
     async (error: unknown) => {
@@ -64,18 +65,20 @@ export async function rebuild(context: PageContext, options: RebuildOptions): Pr
       throw error;
     },
   );
-  const build = new Build(context, options, lease, begun);
+  let built: RebuildProgress;
   try {
-    const built = await build.run();
-    await sleep(options.retiredGraceMs ?? RETIRED_GRACE_MS);
-    await dropRetired(database, projection.name, options.retiredGraceMs ?? RETIRED_GRACE_MS);
-    return { ...built, generation: begun.generation, durationMs: performance.now() - startedMs };
+    built = await new Build(context, options, lease, begun).run();
   } catch (error) {
     await dropBuilding(database, projection.name, begun.generation).catch(() => undefined);
     throw error;
   } finally {
     await lease.release().catch(() => undefined);
   }
+  const durationMs = performance.now() - startedMs;
+  await sleep(options.retiredGraceMs ?? RETIRED_GRACE_MS);
+  // The rebuild is done: tables that cannot be dropped now are dropped by the next runner that starts.
+  await dropRetired(database, projection.name, options.retiredGraceMs ?? RETIRED_GRACE_MS).catch(() => undefined);
+  return { ...built, generation: begun.generation, durationMs };
 }
 
 class Build {
