@@ -7,6 +7,8 @@ import {
   IntegerField,
   KeyIdField,
   ObjectField,
+  PAGE_LIMIT_DEFAULT,
+  PAGE_LIMIT_MAX,
   PageQuery,
   refuseSecret,
   TextField,
@@ -255,7 +257,7 @@ export class KeyFilterBody {
   @TimeField(optional)
   expiresAfter?: string;
 
-  @TimeField({ ...optional, description: 'Used before and not since; never used counts.' })
+  @TimeField({ ...optional, description: 'Used, but not since.' })
   lastUsedBefore?: string;
 
   @BooleanField(optional)
@@ -277,36 +279,12 @@ export const keySorts = [
 ] as const;
 export type KeySort = (typeof keySorts)[number];
 
-export class ListKeysQuery extends PageQuery {
-  @IdField(optional)
-  projectId?: string;
+export class ListKeysQuery extends KeyFilterBody {
+  @IntegerField({ min: 1, max: PAGE_LIMIT_MAX, ...optional, description: 'How many items a page has.' })
+  limit: number = PAGE_LIMIT_DEFAULT;
 
-  @IdField(optional)
-  ownerId?: string;
-
-  @TextListField({ max: 16, itemsMax: 5, pattern: /^(scheduled|active|expired|disabled|revoked)$/, ...optional })
-  status?: string[];
-
-  @TextListField({ max: 319, itemsMax: 8, ...optional, description: '`name=value`, or `name` for any value.' })
-  label?: string[];
-
-  @TextField({ max: 256, ...optional, description: 'One of the scopes that the key itself was given.' })
-  scope?: string;
-
-  @TimeField(optional)
-  expiresBefore?: string;
-
-  @TimeField(optional)
-  expiresAfter?: string;
-
-  @TimeField({ ...optional, description: 'Used before and not since; never used counts.' })
-  lastUsedBefore?: string;
-
-  @BooleanField(optional)
-  neverUsed?: boolean;
-
-  @TextField({ max: 100, ...optional, description: 'A part of the name or the start of the ID, in any case.' })
-  q?: string;
+  @TextField({ max: 2048, ...optional, description: '`page.nextCursor` of the page before.' })
+  cursor?: string;
 
   @EnumField(keySorts, { ...optional, description: 'A minus sorts from the last to the first.' })
   sort: KeySort = '-createdAt';
@@ -348,6 +326,8 @@ export class BulkKeysBody {
   @BooleanField(optional)
   dryRun?: boolean;
 }
+
+export class KeyHistoryQuery extends PageQuery {}
 
 export class ImportKeysQuery {
   @BooleanField(optional)

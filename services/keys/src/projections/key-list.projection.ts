@@ -8,6 +8,9 @@ import { evolve, type Key, type KeyState } from '../domain/key-state.js';
  */
 export const KEY_LIST = 'key-list';
 
+/** A search compares texts in this form, in the table and in the query alike, whatever the database's locale. */
+export const searchable = (text: string): string => text.normalize('NFKC').toLowerCase();
+
 const ddl = (qualified: string, bare: string): string => `
   create table ${qualified} (
     key_id text collate "C" primary key,
@@ -16,6 +19,7 @@ const ddl = (qualified: string, bare: string): string => `
     owner_type text collate "C" not null,
     owner_id text collate "C" not null,
     name text collate "C" not null,
+    search text collate "C" not null,
     labels jsonb not null,
     scopes text[],
     created_at timestamptz not null,
@@ -33,7 +37,7 @@ const ddl = (qualified: string, bare: string): string => `
     )
     .join('\n')}
   create index on ${qualified} (owner_id, project_id);
-  create index ${bare}_labels on ${qualified} using gin (labels jsonb_path_ops);
+  create index ${bare}_labels on ${qualified} using gin (labels);
   create index ${bare}_scopes on ${qualified} using gin (scopes);
 `;
 
@@ -70,6 +74,7 @@ async function save(
     owner_type: key.owner.type,
     owner_id: key.owner.id,
     name: key.name ?? '',
+    search: searchable(key.name ?? ''),
     labels: key.labels,
     scopes: key.scopes,
     created_at: key.createdAt,
@@ -87,6 +92,7 @@ async function save(
      on conflict (key_id) do update set
        tenant_id = excluded.tenant_id, project_id = excluded.project_id,
        owner_type = excluded.owner_type, owner_id = excluded.owner_id, name = excluded.name,
+       search = excluded.search,
        labels = excluded.labels, scopes = excluded.scopes, created_at = excluded.created_at,
        not_before = excluded.not_before, expires_at = excluded.expires_at, disabled = excluded.disabled,
        revoked = excluded.revoked, revision = excluded.revision, position = excluded.position,
