@@ -1,22 +1,24 @@
-import type { StoreUnderTest } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { PostgresEventStore } from '#libs/postgres';
-import { createScratchLedger, TcpProxy } from '#libs/testing';
+import { TcpProxy } from '#libs/testing';
 import pg from 'pg';
+import type { StoreUnderTest } from '../../libs/eventsourcing/src/testing/contract-item.js';
 
-interface Server {
-  readonly url: string;
-  restart?(): Promise<void>;
+export interface MigratedDatabase {
+  readonly owner: pg.ClientConfig;
+  readonly program: pg.ClientConfig;
+  /** Ends the server as a crash would and comes back when it answers again; sessions alone are cut without it. */
+  readonly restart?: (() => Promise<void>) | undefined;
+  readonly drop: () => Promise<void>;
 }
 
-/** A store on a database of its own, behind a network that can fail. */
-export async function postgresStoreUnderTest(server: Server): Promise<StoreUnderTest> {
-  const ledger = await createScratchLedger(server.url);
-  const { host = '127.0.0.1', port = 5432 } = ledger.program;
-  const proxy = await TcpProxy.start({ host, port });
+/** A store on a migrated database, behind a network that can fail. */
+export async function postgresStoreUnderTest(database: MigratedDatabase): Promise<StoreUnderTest> {
+  const { host = '127.0.0.1', port = 5432 } = database.program;
+  const proxy = await TcpProxy.start(host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port });
   const stores: PostgresEventStore[] = [];
   const open = (): PostgresEventStore => {
     const store = new PostgresEventStore({
-      connection: { ...ledger.program, host: '127.0.0.1', port: proxy.port },
+      connection: { ...database.program, host: '127.0.0.1', port: proxy.port },
       readConnectionsMax: 4,
     });
     stores.push(store);
@@ -35,26 +37,26 @@ export async function postgresStoreUnderTest(server: Server): Promise<StoreUnder
     restartServer: async () => {
       proxy.set('refuse');
       proxy.cut();
-      await server.restart?.();
+      await database.restart?.();
       proxy.set('pass');
     },
     followSessions: async () => {
-      const admin = new pg.Client(ledger.owner);
-      await admin.connect();
+      const asker = new pg.Client(database.owner);
+      await asker.connect();
       try {
-        const { rows } = await admin.query<{ sessions: number }>(
+        const { rows } = await asker.query<{ sessions: number }>(
           `select count(*)::int as sessions from pg_stat_activity
-          where datname = current_database() and pid <> pg_backend_pid() and query in ('listen ledger', 'select')`,
+          where datname = current_database() and pid <> pg_backend_pid() and application_name = 'steward-listener'`,
         );
         return rows[0]?.sessions ?? 0;
       } finally {
-        await admin.end();
+        await asker.end();
       }
     },
     close: async () => {
       await Promise.all(stores.map((store) => store.close()));
       await proxy.close();
-      await ledger.drop();
+      await database.drop();
     },
   };
 }

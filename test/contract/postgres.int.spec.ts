@@ -1,4 +1,4 @@
-import { type ExternalPostgres, startExternalPostgres } from '#libs/testing';
+import { createScratchLedger, type ExternalPostgres, startExternalPostgres } from '#libs/testing';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 import { postgresStoreUnderTest } from './postgres-store.js';
 
@@ -13,8 +13,9 @@ afterAll(async () => {
   await server.stop();
 });
 
-describeEventStore('an external PostgreSQL', () => postgresStoreUnderTest(server), [
-  'loseReplies',
-  'restartServer',
-  'followSessions',
-]);
+describeEventStore(
+  'an external PostgreSQL',
+  async () =>
+    postgresStoreUnderTest({ ...(await createScratchLedger(server.url)), restart: server.restart?.bind(server) }),
+  ['loseReplies', 'restartServer', 'followSessions'],
+);

@@ -55,11 +55,14 @@ export async function* followPages(
   let position = options.after;
   let caughtUp: boolean | undefined;
   let backoffMs = BACKOFF_MIN_MS;
+  const aborted = (): boolean => signal.aborted;
   const hush = source.listen(() => {
     bell.ring();
   });
+  // A follower that was aborted while its reader holds a page, and never asks for the next, lets go all the same.
+  signal.addEventListener('abort', hush);
   try {
-    while (!signal.aborted) {
+    while (!aborted()) {
       bell.still();
       let page: FollowPage;
       try {
@@ -71,13 +74,14 @@ export async function* followPages(
         backoffMs = Math.min(backoffMs * 2, BACKOFF_MAX_MS);
         continue;
       }
-      if (signal.aborted) return;
+      if (aborted()) return;
       const news = page.events.length > 0 || page.position !== position || page.caughtUp !== caughtUp;
       ({ position, caughtUp } = page);
       if (news) yield page;
       if (page.caughtUp) await bell.wait(SAFETY_POLL_MS, signal);
     }
   } finally {
+    signal.removeEventListener('abort', hush);
     hush();
   }
 }

@@ -3,6 +3,7 @@ import { type AppendRequest, EventIdTaken, StoreUnavailable } from '#libs/events
 import pg from 'pg';
 import { type AppendOutcome, sendBatch } from './append-batch.js';
 import { failureOfAppend, isPoison, isServerAnswer } from './postgres-errors.js';
+import { storeSession } from './session.js';
 
 export const BATCH_APPENDS_MAX = 512;
 export const BATCH_BYTES_MAX = 1024 * 1024;
@@ -63,8 +64,10 @@ export class AppendQueue {
   }
 
   private async run(): Promise<void> {
-    // The callers that were just answered, and those of this turn, come along in the next batch.
-    for (await nextTurn(); this.waiting.length > 0; await nextTurn()) {
+    for (;;) {
+      // The callers that were just answered, and those of this turn, come along in the next batch.
+      await nextTurn();
+      if (this.waiting.length === 0) break;
       let client: pg.Client;
       try {
         client = await this.connected();
@@ -128,8 +131,8 @@ export class AppendQueue {
   private async connected(): Promise<pg.Client> {
     if (this.client !== undefined) return this.client;
     const client = new pg.Client({
-      keepAlive: true,
-      ...this.options.connection,
+      ...storeSession(this.options.connection),
+      application_name: 'steward-appends',
       connectionTimeoutMillis: this.options.connectTimeoutMs,
       lock_timeout: this.options.lockTimeoutMs,
       statement_timeout: this.options.statementTimeoutMs,

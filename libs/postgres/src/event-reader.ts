@@ -10,6 +10,7 @@ import {
 } from '#libs/eventsourcing';
 import pg from 'pg';
 import { failureOfRead } from './postgres-errors.js';
+import { storeSession } from './session.js';
 
 export const ORIGIN: Position = '0'.repeat(20);
 
@@ -106,9 +107,9 @@ export class EventReader {
 
   constructor(private readonly options: EventReaderOptions) {
     this.pool = new pg.Pool({
-      keepAlive: true,
-      ...options.connection,
+      ...storeSession(options.connection),
       max: options.connectionsMax,
+      application_name: 'steward-reads',
       connectionTimeoutMillis: options.connectTimeoutMs,
       statement_timeout: options.longReadMs,
     });

@@ -36,6 +36,12 @@ export class Listener {
     };
   }
 
+  close(): void {
+    this.wakers.clear();
+    this.session?.abort();
+    this.session = undefined;
+  }
+
   private wakeAll(): void {
     for (const wake of this.wakers) wake();
   }
@@ -54,6 +60,7 @@ export class Listener {
     const client = new pg.Client({
       keepAlive: true,
       ...this.options.connection,
+      application_name: 'steward-listener',
       connectionTimeoutMillis: this.options.connectTimeoutMs,
       query_timeout: this.options.connectTimeoutMs,
     });
@@ -67,13 +74,14 @@ export class Listener {
       this.wakeAll();
     });
     const over = AbortSignal.any([signal, ended.signal]);
+    const isOver = (): boolean => over.aborted;
     try {
       await client.connect();
       await client.query('listen ledger');
       this.wakeAll();
-      while (!over.aborted) {
+      while (!isOver()) {
         await sleep(PROBE_EVERY_MS, undefined, { signal: over }).catch(() => undefined);
-        if (!over.aborted) await client.query('select');
+        if (!isOver()) await client.query('select');
       }
       return true;
     } finally {

@@ -127,6 +127,7 @@ export class PostgresEventStore implements EventStore {
 
   /** Lets every connection go; appends that wait are committed first. */
   async close(): Promise<void> {
+    this.listener.close();
     await this.queue.close();
     await this.reader.close();
   }

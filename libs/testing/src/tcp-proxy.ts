@@ -1,9 +1,9 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 
 /** `pass`; `stall`: nothing moves; `refuse`: no new connection; `loseReplies`: the request goes through, its answer cuts. */
 export type ProxyMode = 'pass' | 'stall' | 'refuse' | 'loseReplies';
 
-/** A network that fails on demand, between a client and a server on the loopback. */
+/** A network that fails on demand, between a client and a server of this machine (`{host, port}` or `{path}`). */
 export class TcpProxy {
   private mode: ProxyMode = 'pass';
   private readonly pairs = new Set<readonly [client: Socket, server: Socket]>();
@@ -13,7 +13,7 @@ export class TcpProxy {
     readonly port: number,
   ) {}
 
-  static async start(target: { readonly host: string; readonly port: number }): Promise<TcpProxy> {
+  static async start(target: NetConnectOpts): Promise<TcpProxy> {
     const listener = createServer();
     await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
     const address = listener.address();
@@ -25,12 +25,12 @@ export class TcpProxy {
     return proxy;
   }
 
-  private join(client: Socket, target: { readonly host: string; readonly port: number }): void {
+  private join(client: Socket, target: NetConnectOpts): void {
     if (this.mode === 'refuse') {
       client.destroy();
       return;
     }
-    const server = connect(target.port, target.host);
+    const server = connect(target);
     const pair = [client, server] as const;
     this.pairs.add(pair);
     const part = (): void => {

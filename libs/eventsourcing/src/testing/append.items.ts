@@ -25,7 +25,9 @@ export const appendItems: readonly ContractItem[] = [
       const events = [newEvent('1', { projectId: 'GOV112345' }), newEvent('2', { tenantId: null, type: 'KeyDeleted' })];
       const result = await store.append(appendOf(stream, 0, ...events));
       expect(result.answeredAsDone).toBe(false);
-      expect(result.events).toEqual(events.map((event, n) => expect.objectContaining({ ...event, revision: n + 1 })));
+      expect(result.events).toEqual(
+        events.map((event, n): unknown => expect.objectContaining({ ...event, revision: n + 1 })),
+      );
       expect(result.events[0]?.storedAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
       expect(await store.readStream(stream)).toEqual(result.events);
       const [first, second] = result.events;
@@ -174,7 +176,7 @@ export const appendItems: readonly ContractItem[] = [
       for (const one of bads ?? []) expect(one).toMatchObject({ status: 'rejected', reason: conflict(0, 1) });
       for (const one of poisons ?? [])
         expect(one).toMatchObject({ status: 'rejected', reason: { name: EventIdTaken.name } });
-      const revisions = chained?.map((one) =>
+      const revisions = chained?.map((one): unknown =>
         one.status === 'fulfilled' ? one.value.events[0]?.revision : one.reason,
       );
       expect(revisions).toEqual(links.map((_, n) => n + 1));
@@ -182,7 +184,7 @@ export const appendItems: readonly ContractItem[] = [
 
       const hot = newStream();
       const race = await Promise.allSettled(Array.from({ length: 50 }, () => store.append(appendOf(hot, 0))));
-      expect(race.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
+      expect(race.filter((one): unknown => one.status === 'fulfilled')).toHaveLength(1);
       for (const one of race) if (one.status === 'rejected') expect(one.reason).toMatchObject(conflict(0, 1));
       expect(await store.readStream(hot)).toHaveLength(1);
     },

@@ -1,19 +1,27 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { chainHashOf, leafHashOf } from '../envelope.js';
-import type { AppendRequest, EventStore, FollowOptions, FollowPage, NewEvent, Position, StoredEvent } from '../event-store.js';
+import type {
+  AppendRequest,
+  EventStore,
+  FollowOptions,
+  FollowPage,
+  NewEvent,
+  Position,
+  StoredEvent,
+} from '../event-store.js';
 
 /** A store as the contract suite meets it. */
 export interface StoreUnderTest {
   readonly store: EventStore;
   /** Another client of the same data, as another process has one. */
-  another(): Promise<EventStore>;
-  close(): Promise<void>;
+  readonly another: () => Promise<EventStore>;
+  readonly close: () => Promise<void>;
   /** From now on what the server answers to appends is lost, though it does them; undone by the returned function. */
-  loseReplies?(): Promise<() => Promise<void>>;
+  readonly loseReplies?: () => Promise<() => Promise<void>>;
   /** Cuts every session and brings the server back. */
-  restartServer?(): Promise<void>;
+  readonly restartServer?: () => Promise<void>;
   /** How many sessions stand open for following. */
-  followSessions?(): Promise<number>;
+  readonly followSessions?: () => Promise<number>;
 }
 
 export type Capability = 'loseReplies' | 'restartServer' | 'followSessions';

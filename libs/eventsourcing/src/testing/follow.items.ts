@@ -1,4 +1,4 @@
-import type { StoredEvent } from '../event-store.js';
+import type { FollowPage, StoredEvent } from '../event-store.js';
 import {
   appendOf,
   type ContractItem,
@@ -87,7 +87,9 @@ export const followItems: readonly ContractItem[] = [
     async holds({ store }) {
       const before = await store.head();
       const stop = new AbortController();
-      const pages = store.follow({ after: before, signal: stop.signal, pageSize: 4 })[Symbol.asyncIterator]();
+      const pages: AsyncIterator<FollowPage, undefined> = store
+        .follow({ after: before, signal: stop.signal, pageSize: 4 })
+        [Symbol.asyncIterator]();
       await pages.next();
       await store.append(appendOf(newStream(), 0, ...newEvents(50)));
       const seen: StoredEvent[] = [];
