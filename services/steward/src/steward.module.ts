@@ -1,0 +1,15 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { type AppConfig, AuthModule, type Logger, type Storage, StorageModule, TransportModule } from '#libs/platform';
+import { KeysModule } from '../../keys/src/keys.module.js';
+import { TenancyModule } from '../../tenancy/src/tenancy.module.js';
+
+/** Every service in one process: the only place that lists them all. */
+@Module({})
+export class StewardModule {
+  static of(storage: Storage, config: AppConfig, logger: Logger): DynamicModule {
+    return {
+      module: StewardModule,
+      imports: [StorageModule.of(storage, config, logger), TransportModule, AuthModule, KeysModule, TenancyModule],
+    };
+  }
+}
