@@ -85,9 +85,9 @@ describe('loadConfig', () => {
   it('takes proxies as addresses and ranges of both families', () => {
     const text = '127.0.0.1, 10.0.0.0/8,::1, fd00::/8';
     expect(loadConfig({ STEWARD_TRUSTED_PROXIES: text }).trustedProxies).toEqual([
-      '127.0.0.1',
+      '127.0.0.1/32',
       '10.0.0.0/8',
-      '::1',
+      '::1/128',
       'fd00::/8',
     ]);
   });

@@ -21,7 +21,7 @@ export interface AppConfig {
   readonly kekFile: string | undefined;
   readonly authFailuresPerMinute: number;
   readonly verifyStalenessMaxMs: number;
-  /** Addresses and CIDRs whose X-Forwarded-For counts. */
+  /** CIDRs whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
@@ -99,6 +99,8 @@ const listOf = (text: string | undefined): string[] =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 
+const rangeOf = (text: string): string => (text.includes('/') ? text : `${text}/${isIP(text) === 4 ? 32 : 128}`);
+
 const secretOf = (text: string | undefined): SecretText | undefined =>
   text === undefined ? undefined : new SecretText(text);
 
@@ -125,7 +127,7 @@ export function loadConfig(env: Environment): AppConfig {
         (text) => listOf(text).every(isAddressRange),
         'a list of addresses and CIDR ranges, parted by commas',
       ),
-    ),
+    ).map(rangeOf),
     logLevel: read.oneOf('STEWARD_LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
   };

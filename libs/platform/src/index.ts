@@ -46,3 +46,5 @@ export * from './auth.module.js';
 export * from './storage/database.js';
 export * from './storage/storage.js';
 export * from './storage/storage.module.js';
+export * from './grpc/grpc-methods.js';
+export * from './grpc/grpc-server.js';

@@ -7,11 +7,12 @@ const ERRORS_MAX = 50;
 
 /**
  * Reads an untrusted value as a DTO class of fields.ts. Refuses with VALIDATION and names every field at fault, unknown
- * ones too, never a value. `place` is `body`, `query` or `path`; in a query and a path everything is text.
+ * ones too, never a value. `place` is `body`, `query`, `path` or (gRPC) `request`; in a query and a path everything is text.
  */
 export function readFields<T extends object>(type: new () => T, value: unknown, place: string): T {
   const errors: FieldError[] = [];
-  const made = instantiate(type, value, place, place !== 'body', errors);
+  const isText = place === 'query' || place === 'path';
+  const made = instantiate(type, value, place, isText, errors);
   if (errors.length === 0 && made instanceof type)
     for (const error of validateSync(made, { forbidUnknownValues: false })) collect(error, place, errors);
   if (errors.length > 0 || !(made instanceof type)) throw validationRefusal(errors);

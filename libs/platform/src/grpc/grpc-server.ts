@@ -1,0 +1,268 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerUnaryCall,
+  type ServiceDefinition,
+  status as rpcCode,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js';
+import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
+import { ReflectionService } from '@grpc/reflection';
+import { HealthImplementation } from 'grpc-health-check';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { errorCodes } from '#libs/contracts';
+import { jcs, Refusal } from '#libs/eventsourcing';
+import type { AppConfig } from '../config.js';
+import { tokenOf } from '../credentials.js';
+import { Gatekeeper } from '../gatekeeper.js';
+import type { Drainable } from '../http/shutdown.js';
+import { commandsOf, idempotencyKeyOf } from '../idempotency.js';
+import { Metrics } from '../metrics.js';
+import { refusalOf } from '../problem.js';
+import type { RequestContext } from '../request-context.js';
+import { RequestContexts, revisionOf } from '../request-contexts.js';
+import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
+import { addressOfPeer, callerAddress, GrpcAnswer, headerOf, idFieldsOf } from './grpc-call.js';
+import type { GrpcMethod, UnaryMethod } from './grpc-methods.js';
+import { rpcStatusOf } from './rpc-status.js';
+
+/** Where the .proto files stand, in the sources and beside the built program alike. */
+export const PROTO_ROOT = fileURLToPath(new URL('../../../contracts/proto/', import.meta.url));
+
+export const GRPC_MESSAGE_BYTES_MAX = 256 * 1024;
+/** Of a call that brings no deadline. */
+export const GRPC_DEADLINE_MS = 10_000;
+
+const LOADER = { keepCase: false, longs: Number, enums: String, defaults: false, oneofs: false } as const;
+
+const LIMITS = {
+  'grpc.max_receive_message_length': GRPC_MESSAGE_BYTES_MAX,
+  'grpc.max_concurrent_streams': 100,
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+  'grpc.max_connection_age_ms': 30 * 60_000,
+  'grpc.max_connection_age_grace_ms': 10_000,
+} as const;
+
+/** Stands for a request that was no message of its method's type. */
+const UNREADABLE = Symbol('unreadable');
+
+interface Added {
+  readonly protoFile: string;
+  readonly service: string;
+  readonly methods: Readonly<Record<string, GrpcMethod>>;
+}
+
+/**
+ * The gRPC server, on grpc-js itself: Nest's transport costs half of what it serves. Services add themselves in
+ * `onModuleInit`; whoever starts the program calls `listen`. Reflection and health come with it.
+ */
+@Injectable()
+export class GrpcServer implements Drainable {
+  private readonly added: Added[] = [];
+  private readonly server = new Server(LIMITS);
+  private readonly health = new HealthImplementation({ '': 'NOT_SERVING' });
+
+  constructor(
+    private readonly gatekeeper: Gatekeeper,
+    private readonly contexts: RequestContexts,
+    private readonly metrics: Metrics,
+    @Inject(INSTALLATION_KEY) private readonly installationKey: Buffer,
+    @Inject(CONFIG) private readonly config: Pick<AppConfig, 'trustedProxies' | 'tls'>,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  /** `protoFile` is a path below PROTO_ROOT, or absolute; the names of methods are in camelCase. */
+  addService(protoFile: string, service: string, methods: Readonly<Record<string, GrpcMethod>>): void {
+    this.added.push({ protoFile, service, methods });
+  }
+
+  /** The port it listens on; 0 asks for any. */
+  async listen(port: number, host: string): Promise<number> {
+    const files = [...new Set(this.added.map(({ protoFile }) => protoFile))];
+    const definitions = loadSync(files, { ...LOADER, includeDirs: [PROTO_ROOT] });
+    for (const added of this.added) this.serve(added, definitions);
+    new ReflectionService(definitions).addToServer(this.server);
+    this.health.addToServer(this.server);
+    const { tls } = this.config;
+    const credentials =
+      tls === undefined
+        ? ServerCredentials.createInsecure()
+        : ServerCredentials.createSsl(null, [
+            { cert_chain: readFileSync(tls.certFile), private_key: readFileSync(tls.keyFile) },
+          ]);
+    const address = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+    const bound = await new Promise<number>((resolve, reject) => {
+      this.server.bindAsync(address, credentials, (error, boundPort) => {
+        if (error === null) resolve(boundPort);
+        else reject(error);
+      });
+    });
+    this.setServing('SERVING');
+    return bound;
+  }
+
+  async drain(drainMs: number): Promise<void> {
+    this.setServing('NOT_SERVING');
+    const late = setTimeout(() => {
+      this.server.forceShutdown();
+    }, drainMs);
+    await new Promise<void>((resolve) => {
+      this.server.tryShutdown(() => {
+        resolve();
+      });
+    });
+    clearTimeout(late);
+  }
+
+  private setServing(serving: 'SERVING' | 'NOT_SERVING'): void {
+    for (const name of ['', ...this.added.map(({ service }) => service)]) this.health.setStatus(name, serving);
+  }
+
+  private serve({ service, methods }: Added, definitions: PackageDefinition): void {
+    const found = definitions[service];
+    if (found === undefined || 'format' in found) throw new Error(`No .proto file declares the service ${service}.`);
+    const definition: Record<string, ServiceDefinition[string]> = {};
+    const handlers: Record<string, UntypedHandleCall> = {};
+    for (const [name, method] of Object.entries(found as ServiceDefinition)) {
+      const own = name.charAt(0).toLowerCase() + name.slice(1);
+      const handler = methods[own];
+      if (handler === undefined) throw new Error(`${service}.${name} has no handler.`);
+      definition[own] = { ...method, requestDeserialize: orUnreadable(method.requestDeserialize) };
+      handlers[own] = this.guarded(method.path, handler);
+    }
+    this.server.addService(definition, handlers);
+  }
+
+  private guarded(path: string, method: GrpcMethod): UntypedHandleCall {
+    return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
+      // Streams bring their requests later, one by one.
+      if (call.request === UNREADABLE) {
+        const refusal = new Refusal('BODY_MALFORMED', 'The request is no message of this method.');
+        this.refuse(new GrpcAnswer(call), refusal, callback);
+      } else if (method.kind === 'raw')
+        (method.implementation as (call: unknown, callback: unknown) => void)(call, callback);
+      else void this.run(path, method, call, callback);
+    };
+  }
+
+  private async run(
+    path: string,
+    { requires, handle }: UnaryMethod,
+    call: ServerUnaryCall<unknown, unknown>,
+    callback: sendUnaryData<unknown>,
+  ): Promise<void> {
+    const beganMs = performance.now();
+    const answer = new GrpcAnswer(call);
+    let principalId: string | null = null;
+    let code: number = rpcCode.OK;
+    try {
+      const context = await this.contextOf(path, requires, answer);
+      principalId = context.principal.id;
+      const response = await withinDeadline(call, async () => handle(call.request, context));
+      callback(null, response, answer.trailers);
+    } catch (error) {
+      code = this.refuse(answer, error, callback);
+    }
+    const durationMs = performance.now() - beganMs;
+    this.metrics.grpcSeconds.observe({ method: path, code: rpcCode[code] ?? String(code) }, durationMs / 1000);
+    this.logger.info(
+      {
+        method: path,
+        code: rpcCode[code],
+        durationMs: Math.round(durationMs * 100) / 100,
+        requestId: answer.requestId,
+        principalId,
+      },
+      'call',
+    );
+  }
+
+  private async contextOf(
+    path: string,
+    requires: UnaryMethod['requires'],
+    answer: GrpcAnswer,
+  ): Promise<RequestContext> {
+    const { call, requestId } = answer;
+    const { request, metadata } = call;
+    const header = (name: string): string | undefined => headerOf(metadata, name);
+    const ip = callerAddress(addressOfPeer(call.getPeer()), header('x-forwarded-for'), this.config.trustedProxies);
+    const ids = idFieldsOf(request);
+    const { minPosition: given } = request as { minPosition?: string };
+    const position = () =>
+      this.contexts.position({
+        'request.minPosition': given === '' ? undefined : given,
+        'header.Steward-Position': header('steward-position'),
+      });
+    const { principal, access } = await this.gatekeeper.admit({
+      token: tokenOf(header),
+      ip,
+      requires,
+      params: ids,
+      minPosition: position,
+    });
+    const userAgent = header('user-agent')?.slice(0, 512) ?? null;
+    return {
+      requestId,
+      principal,
+      access,
+      ip,
+      userAgent,
+      ifMatch: revisionOf(header('if-match')),
+      minPosition: await position(),
+      command: commandsOf({
+        principal,
+        idempotencyKey: idempotencyKeyOf(header('idempotency-key')),
+        commandParts: (key) => ['grpc', principal.tenantId, principal.id, path, jcs(ids), key],
+        method: 'POST',
+        pathAndQuery: path,
+        body: request,
+        installationKey: this.installationKey,
+        ip,
+        userAgent,
+      }),
+      answered: (given) => {
+        answer.answered(given);
+      },
+    };
+  }
+
+  /** Tells the refusal with its details, and gives its gRPC code. */
+  private refuse(answer: GrpcAnswer, error: unknown, callback: sendUnaryData<unknown>): number {
+    const refusal = refusalOf(error);
+    const { requestId, trailers } = answer;
+    if (refusal.code === 'INTERNAL') this.logger.error({ err: error, requestId }, 'A call failed unexpectedly.');
+    trailers.set('grpc-status-details-bin', rpcStatusOf(refusal, requestId));
+    const code = rpcCode[rpcCode[errorCodes[refusal.code].grpc] as keyof typeof rpcCode];
+    callback({ code, details: refusal.detail, metadata: trailers });
+    return code;
+  }
+}
+
+const orUnreadable = (deserialize: (bytes: Buffer) => unknown) => (bytes: Buffer) => {
+  try {
+    return deserialize(bytes);
+  } catch {
+    return UNREADABLE;
+  }
+};
+
+/** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */
+async function withinDeadline<T>(call: ServerUnaryCall<unknown, unknown>, handle: () => Promise<T>): Promise<T> {
+  if (call.getDeadline() !== Infinity) return handle();
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new Refusal('REQUEST_TIMEOUT', `The call took longer than ${GRPC_DEADLINE_MS} ms.`));
+    }, GRPC_DEADLINE_MS);
+  });
+  try {
+    return await Promise.race([handle(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
