@@ -9,9 +9,10 @@ export {
   startEmbeddedPostgres,
 } from './embedded/embedded-postgres.js';
 export { EmbeddedPostgresUnavailable } from './embedded/binaries.js';
-export { ClusterUnreachable } from './embedded/cluster-home.js';
+export { ClusterUnreachable, knownHome } from './embedded/cluster-home.js';
 export { ClusterVersionMismatch } from './embedded/cluster-version.js';
 export { DataDirectoryInUse, DirectoryLock } from './embedded/directory-lock.js';
+export * from './projections/compare.js';
 export * from './projections/lease.js';
 export * from './projections/parking.js';
 export * from './projections/projection-host.js';
@@ -19,6 +20,7 @@ export * from './projections/projection-runner.js';
 export * from './projections/rebuild.js';
 export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
 export { writeDurably } from './durable-file.js';
+export { type DataKeyState, FullRead, type LedgerRow, type PositionFault } from './full-read.js';
 export { DiskGuard, type DiskGuardOptions } from './disk-guard.js';
 export { checkKeyFiles, retireVersion, VersionInUse } from './key-checks.js';
 export {

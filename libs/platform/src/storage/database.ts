@@ -15,6 +15,8 @@ import type { Logger } from '../logger.js';
 export interface OpenDatabase {
   readonly tier: 'embedded' | 'server';
   readonly connection: pg.ClientConfig;
+  /** As the role that owns the ledger; the program's own where one role does both. */
+  readonly ownerConnection: pg.ClientConfig;
   readonly kekFile: string;
   readonly pepperFile: string;
   /** False where one role owns the events and writes them: then only the trigger keeps them from being changed. */
@@ -42,6 +44,7 @@ export async function openDatabase(config: AppConfig, log: Logger, { attach = fa
       ...files,
       tier: 'embedded',
       connection: running.programConfig,
+      ownerConnection: running.ownerConfig,
       appendOnlyByGrant: true,
       diskGuard: undefined,
       onLost: () => undefined,
@@ -70,6 +73,7 @@ async function openEmbedded(config: AppConfig, log: Logger): Promise<Opened> {
     return {
       tier: 'embedded',
       connection: server.programConfig,
+      ownerConnection: server.ownerConfig,
       appendOnlyByGrant: await asksOnce(server.programConfig, isAppendOnlyByGrant),
       diskGuard,
       onLost: (callback) => {
@@ -104,6 +108,7 @@ async function openServer(config: AppConfig, log: Logger): Promise<Opened> {
   return {
     tier: 'server',
     connection,
+    ownerConnection: owner,
     appendOnlyByGrant,
     diskGuard: undefined,
     onLost: () => undefined,

@@ -41,6 +41,8 @@ export interface Storage {
 export interface OpenStorageOptions {
   /** A command line beside a running Steward: see openDatabase. */
   readonly attach?: boolean;
+  /** False for whoever looks only: due data keys are then not destroyed at the opening. */
+  readonly destroysDueKeys?: boolean;
   /** Told when nothing more can be promised: the embedded server is gone, or an index met an event it cannot read. */
   readonly onLost?: (error: Error) => void;
 }
@@ -89,7 +91,7 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
   const shredder = new DataKeyShredder(store, codec, dataKeys, {
     onError: retried('Data keys were not destroyed yet'),
   });
-  await shredder.catchUp();
+  if (options.destroysDueKeys ?? true) await shredder.catchUp();
 
   const follower = new IndexFollower({
     store,

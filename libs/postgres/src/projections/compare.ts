@@ -54,7 +54,7 @@ export async function compareWithFold(
   options: CompareOptions,
 ): Promise<Comparison | undefined> {
   const { database, store } = options;
-  const standing = await liveCheckpoint(database as unknown as PoolClient, projection.name);
+  const standing = await liveCheckpoint(database, projection.name);
   if (standing?.version !== projection.version) return undefined;
   const session = new LeaseSession(database);
   try {
@@ -87,7 +87,7 @@ class Fold {
 
   async run(): Promise<Comparison | undefined> {
     for (let round = 0; round < ROUNDS_MAX; round += 1) {
-      const live = await liveCheckpoint(this.options.database as unknown as PoolClient, this.projection.name);
+      const live = await liveCheckpoint(this.options.database, this.projection.name);
       if (live?.version !== this.projection.version) return undefined;
       await this.applyUntil(live.position);
       const comparison = await this.compare();
