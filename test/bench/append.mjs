@@ -1,6 +1,6 @@
 // P7: command -> acknowledged event with 64 callers, through decide, version check and an answer of one's own, against
 // the rate at which the same disk does fdatasync, and against Emmett's PostgreSQL store at its defaults.
-import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
@@ -65,6 +65,8 @@ const context = (commandId) => ({
 /** Rows of the table of figures (docs/guides/bench.md). */
 export async function append({ roundMs, log }) {
   const dataDir = mkdtempSync(join(tmpdir(), 'steward-bench-'));
+  // PostgreSQL runs as an unprivileged user when this runs as root.
+  chmodSync(dataDir, 0o711);
   const silent = { info() {}, warn() {}, error() {} };
   const server = await startEmbeddedPostgres({ dataDir, log: silent });
   let store;

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -21,6 +21,13 @@ export interface CallOptions {
   readonly token?: string | null;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
+}
+
+/** A scratch data directory that an unprivileged PostgreSQL can traverse; whoever asks for it removes it. */
+export function aDataDir(): string {
+  const dataDir = mkdtempSync(join(tmpdir(), 'steward-e2e-'));
+  chmodSync(dataDir, 0o711);
+  return dataDir;
 }
 
 /** The built program as a child process on free ports, as an operator would run it. `npm run build` comes first. */
@@ -44,7 +51,7 @@ export class StewardProcess {
 
   /** Starts without waiting, for starts that are to fail. */
   static spawn(options: { dataDir?: string; env?: Record<string, string> } = {}): StewardProcess {
-    const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'steward-e2e-'));
+    const dataDir = options.dataDir ?? aDataDir();
     const child = spawn(process.execPath, [main], {
       env: {
         PATH: process.env['PATH'],
