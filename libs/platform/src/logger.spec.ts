@@ -1,6 +1,6 @@
 import { createLogger, type Logger, PinoNestLogger } from './logger.js';
 
-const token = `stw_live_${'A1b2C3'.repeat(9)}`;
+const token = `stw_live_9DC9pg4cMivLPKBD_${'A1b2C3'.repeat(6)}zz`;
 
 function captured(): { logger: Logger; lines: () => string } {
   let text = '';
