@@ -1,4 +1,4 @@
-import type { FollowPage, StoredEvent } from '../event-store.js';
+import type { StoredEvent } from '../event-store.js';
 import {
   appendOf,
   type ContractItem,
@@ -87,20 +87,16 @@ export const followItems: readonly ContractItem[] = [
     async holds({ store }) {
       const before = await store.head();
       const stop = new AbortController();
-      const pages: AsyncIterator<FollowPage, undefined> = store
-        .follow({ after: before, signal: stop.signal, pageSize: 4 })
-        [Symbol.asyncIterator]();
-      await pages.next();
-      await store.append(appendOf(newStream(), 0, ...newEvents(50)));
       const seen: StoredEvent[] = [];
-      while (seen.length < 50) {
-        const { value, done } = await pages.next();
-        expect(done).toBeFalsy();
-        expect(value?.events.length).toBeLessThanOrEqual(4);
-        seen.push(...(value?.events ?? []));
+      let written = false;
+      for await (const page of store.follow({ after: before, signal: stop.signal, pageSize: 4 })) {
+        expect(page.events.length).toBeLessThanOrEqual(4);
+        if (!written) await store.append(appendOf(newStream(), 0, ...newEvents(50)));
+        written = true;
+        seen.push(...page.events);
         await new Promise((resolve) => setImmediate(resolve));
+        if (seen.length >= 50) stop.abort();
       }
-      stop.abort();
       expect(digestOf(seen)).toBe(digestOf(await readFrom(store, before, 100)));
     },
   },
