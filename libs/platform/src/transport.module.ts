@@ -1,14 +1,18 @@
 import { Global, Module } from '@nestjs/common';
+import { GrpcServer } from './grpc/grpc-server.js';
 import { HealthController } from './health.controller.js';
 import { Metrics } from './metrics.js';
 import { Readiness } from './readiness.js';
 import { RequestContexts } from './request-contexts.js';
 
-/** What every transport needs, once a process. Another global module provides INSTALLATION_KEY, PositionGate, CONFIG and LOGGER. */
+/**
+ * What every transport needs, once a process. Other global modules provide INSTALLATION_KEY, PositionGate, CONFIG, LOGGER
+ * and the Gatekeeper.
+ */
 @Global()
 @Module({
   controllers: [HealthController],
-  providers: [Metrics, Readiness, RequestContexts],
-  exports: [Metrics, Readiness, RequestContexts],
+  providers: [GrpcServer, Metrics, Readiness, RequestContexts],
+  exports: [GrpcServer, Metrics, Readiness, RequestContexts],
 })
 export class TransportModule {}

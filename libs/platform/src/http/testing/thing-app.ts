@@ -21,13 +21,14 @@ import type { FastifyRequest } from 'fastify';
 import { Refusal, StoreUnavailable } from '#libs/eventsourcing';
 import { Access } from '../../access.js';
 import { IdField, IntegerField, JsonField, TextField, TextMapField } from '../../fields.js';
+import { Gatekeeper } from '../../gatekeeper.js';
 import { createLogger } from '../../logger.js';
 import { PageQuery } from '../../paging.js';
 import type { Principal } from '../../principal.js';
 import type { RequestContext } from '../../request-context.js';
 import { PositionGate } from '../../request-contexts.js';
 import { Authenticated, Open } from '../../requires.js';
-import { INSTALLATION_KEY, LOGGER } from '../../tokens.js';
+import { CONFIG, INSTALLATION_KEY, LOGGER } from '../../tokens.js';
 import { TransportModule } from '../../transport.module.js';
 import { createHttpApplication, type HttpOptions, registerRawRoutes } from '../application.js';
 import { Context } from '../context.decorator.js';
@@ -191,8 +192,11 @@ const logger = createLogger({ level: 'debug' }, { write: (line: string) => void 
     { provide: INSTALLATION_KEY, useValue: Buffer.alloc(32, 1) },
     { provide: PositionGate, useClass: KnownPositions },
     { provide: LOGGER, useValue: logger },
+    { provide: CONFIG, useValue: { trustedProxies: [], tls: undefined } },
+    // AnyoneGuard stands in for the guard, and nothing calls over gRPC here.
+    { provide: Gatekeeper, useValue: undefined },
   ],
-  exports: [INSTALLATION_KEY, PositionGate, LOGGER],
+  exports: [INSTALLATION_KEY, PositionGate, LOGGER, CONFIG, Gatekeeper],
 })
 class FoundationModule {}
 
