@@ -1,0 +1,192 @@
+import pg from 'pg';
+import { OutcomeUnknown, StoreUnavailable } from '#libs/eventsourcing';
+import { TcpProxy } from '#libs/testing';
+import { appendOf, fill, newEvent, newStream } from '../../eventsourcing/src/testing/contract-item.js';
+import { MAILBOX_MAX } from './append-queue.js';
+import { isAppendOnlyByGrant, migrate } from './migrate.js';
+import { PostgresEventStore, type PostgresEventStoreOptions } from './postgres-event-store.js';
+import { type EmbeddedLedger, startEmbeddedLedger } from './testing/embedded-ledger.js';
+
+let ledger: EmbeddedLedger;
+let proxy: TcpProxy;
+const opened: PostgresEventStore[] = [];
+
+/** Over the network that fails, unless told otherwise. */
+function open(options: Partial<PostgresEventStoreOptions> = {}): PostgresEventStore {
+  const connection = { ...ledger.program, host: '127.0.0.1', port: proxy.port };
+  const store = new PostgresEventStore({ connection, ...options });
+  opened.push(store);
+  return store;
+}
+
+async function msOf(work: Promise<unknown>): Promise<number> {
+  const beganMs = performance.now();
+  await work.catch(() => undefined);
+  return performance.now() - beganMs;
+}
+
+async function asOwner<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client(ledger.owner);
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+beforeAll(async () => {
+  ledger = await startEmbeddedLedger();
+  proxy = await TcpProxy.start({ path: `${ledger.program.host ?? ''}/.s.PGSQL.${ledger.program.port ?? 5432}` });
+});
+
+afterEach(() => {
+  proxy.set('pass');
+});
+
+afterAll(async () => {
+  await Promise.all(opened.map((store) => store.close()));
+  await proxy.close();
+  await ledger.stop();
+});
+
+describe('the store on PostgreSQL when the database is away', () => {
+  it('refuses appends and reads within a second when nobody listens, and recovers by itself', async () => {
+    const store = open();
+    const stream = newStream();
+    await fill(store, stream, 1);
+    proxy.set('refuse');
+    proxy.cut();
+    // The one that meets the cut may have been sent: only those after it are surely not done.
+    await store.append(appendOf(newStream(), 0)).catch(() => undefined);
+    for (const work of [() => store.append(appendOf(stream, 1)), () => store.readStream(stream), () => store.head()]) {
+      await expect(work()).rejects.toMatchObject({ name: StoreUnavailable.name, reason: 'unreachable' });
+      expect(await msOf(work())).toBeLessThan(1_000);
+    }
+    proxy.set('pass');
+    expect((await store.append(appendOf(stream, 1))).events[0]?.revision).toBe(2);
+    expect(await store.readStream(stream)).toHaveLength(2);
+  });
+
+  it('refuses within about a second when the address swallows everything', async () => {
+    proxy.set('stall');
+    const store = open();
+    await expect(store.append(appendOf(newStream(), 0))).rejects.toMatchObject({ reason: 'unreachable' });
+    expect(await msOf(store.append(appendOf(newStream(), 0)))).toBeLessThan(1_300);
+    expect(await msOf(store.readStream(newStream()))).toBeLessThan(1_300);
+  });
+
+  it('leaves open only the batch that was sent to a server which hangs, and refuses those behind it in time', async () => {
+    const store = open();
+    const stream = newStream();
+    await fill(store, stream, 1);
+    proxy.set('stall');
+    const sent = store.append(appendOf(stream, 1));
+    const settled = sent.then(
+      () => 'done',
+      (error: unknown) => error,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const behind = Array.from({ length: 20 }, () => store.append(appendOf(newStream(), 0)));
+    const beganMs = performance.now();
+    for (const one of await Promise.allSettled(behind))
+      expect(one).toMatchObject({ status: 'rejected', reason: { name: StoreUnavailable.name } });
+    expect(performance.now() - beganMs).toBeLessThan(1_500);
+    expect(await msOf(store.readStream(stream))).toBeLessThan(1_500);
+    expect(await settled).toBeInstanceOf(OutcomeUnknown);
+    proxy.set('pass');
+    const revision = (await store.readStream(stream)).length;
+    expect((await store.append(appendOf(stream, revision))).events).toHaveLength(1);
+  });
+
+  it('takes no more into its mailbox than it may', async () => {
+    const store = open();
+    await fill(store, newStream(), 1);
+    proxy.set('stall');
+    const appends = Array.from({ length: MAILBOX_MAX + 10 }, (_, n) => store.append(appendOf(`key-${n}`, 0)));
+    const overloaded = await Promise.allSettled(appends.slice(MAILBOX_MAX));
+    for (const one of overloaded) expect(one).toMatchObject({ reason: { reason: 'overloaded' } });
+    proxy.cut();
+    proxy.set('pass');
+    await Promise.allSettled(appends);
+  });
+});
+
+describe('the store on PostgreSQL when it must not write', () => {
+  it('refuses appends for the disk before anything is sent, and goes on reading', async () => {
+    let full = false;
+    const store = open({ refuse: () => (full ? 'disk-full' : undefined) });
+    const stream = newStream();
+    await fill(store, stream, 1);
+    full = true;
+    await expect(store.append(appendOf(stream, 1))).rejects.toMatchObject({ reason: 'disk-full' });
+    expect(await store.readStream(stream)).toHaveLength(1);
+    full = false;
+    expect((await store.append(appendOf(stream, 1))).events[0]?.revision).toBe(2);
+  });
+
+  it('says that nothing was written when somebody holds the head for too long', async () => {
+    const store = open();
+    const stream = newStream();
+    await asOwner(async (client) => {
+      await client.query('begin');
+      await client.query('select position from ledger.head for update');
+      await expect(store.append(appendOf(stream, 0))).rejects.toMatchObject({ reason: 'overloaded' });
+      await client.query('rollback');
+    });
+    expect((await store.append(appendOf(stream, 0))).events[0]?.revision).toBe(1);
+  });
+
+  it('commits the neighbours of an append that the database cannot take', async () => {
+    const store = open();
+    const before = await store.head();
+    const good = Array.from({ length: 30 }, () => store.append(appendOf(newStream(), 0)));
+    const bad = store.append(appendOf(newStream(), 0, newEvent('{}', { type: 'no\u0000text' })));
+    await expect(bad).rejects.toThrow(pg.DatabaseError);
+    await Promise.all(good);
+    expect(BigInt(await store.head()) - BigInt(before)).toBe(30n);
+  });
+});
+
+describe('the ledger in the database', () => {
+  it("keeps what was written: the program's role may not change it, and the owner is stopped by the trigger", async () => {
+    const store = open();
+    await fill(store, newStream(), 1);
+    const changes = [
+      "update ledger.events set type = 'Other'",
+      'delete from ledger.events',
+      'truncate ledger.events',
+      'alter table ledger.events disable trigger all',
+    ];
+    const program = new pg.Client(ledger.program);
+    await program.connect();
+    for (const change of changes) await expect(program.query(change)).rejects.toMatchObject({ code: '42501' });
+    expect(await isAppendOnlyByGrant(program)).toBe(true);
+    await program.end();
+    await asOwner(async (client) => {
+      for (const change of changes.slice(0, 3)) await expect(client.query(change)).rejects.toThrow(/append-only/);
+      expect(await isAppendOnlyByGrant(client)).toBe(false);
+    });
+  });
+
+  it('is migrated once, however often and by however many at once', async () => {
+    const applied = (): Promise<unknown[]> =>
+      asOwner(async (client) => (await client.query<object>('select * from ledger.migrations order by name')).rows);
+    const before = await applied();
+    const programRole = ledger.program.user ?? null;
+    await Promise.all([1, 2, 3].map(() => migrate(ledger.owner, { programRole })));
+    expect(await applied()).toEqual(before);
+  });
+
+  it('refuses a migration that was changed afterwards, and a store of a newer program, by name', async () => {
+    const programRole = ledger.program.user ?? null;
+    const change = (sql: string): Promise<unknown> => asOwner((client) => client.query(sql));
+    await change("update ledger.migrations set sha256 = 'x' || sha256 where name = '0001-ledger'");
+    await expect(migrate(ledger.owner, { programRole })).rejects.toMatchObject({ reason: 'file-changed' });
+    await change("update ledger.migrations set sha256 = substr(sha256, 2) where name = '0001-ledger'");
+    await change("insert into ledger.migrations (name, sha256) values ('9999-tomorrow', '')");
+    await expect(migrate(ledger.owner, { programRole })).rejects.toMatchObject({ reason: 'store-is-newer' });
+    await change("delete from ledger.migrations where name = '9999-tomorrow'");
+    await migrate(ledger.owner, { programRole });
+  });
+});
