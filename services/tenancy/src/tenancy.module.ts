@@ -1,5 +1,6 @@
-import { Module } from '@nestjs/common';
+import { Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
+import { ProjectionHost } from '#libs/postgres';
 import { AdminBootstrap } from './bootstrap.js';
 import { KeyPoliciesController } from './key-policies.controller.js';
 import { memberCommandHandlers } from './member.commands.js';
@@ -15,11 +16,10 @@ import { listQueryHandlers } from './tenancy.queries.js';
 import { tenantCommandHandlers } from './tenant.commands.js';
 import { TenantsController } from './tenants.controller.js';
 
-// A composition imports modules only, so what it has to run beside this one is named here.
+// A composition imports modules only, and has to ask for the first administrator before it listens.
 export { AdminBootstrap } from './bootstrap.js';
-export const tenancyProjections = [tenancyProjection];
 
-/** Tenants, projects, members and principals. Another global module provides the ledger, the pool, the guard's parts and BootstrapKeys. */
+/** Tenants, projects, members and principals. StorageModule, AuthModule and a global provider of BootstrapKeys stand beside it. */
 @Module({
   imports: [CqrsModule],
   controllers: [TenantsController, ProjectsController, MembersController, PrincipalsController, KeyPoliciesController],
@@ -35,4 +35,10 @@ export const tenancyProjections = [tenancyProjection];
   ],
   exports: [AdminBootstrap],
 })
-export class TenancyModule {}
+export class TenancyModule implements OnModuleInit {
+  constructor(private readonly projections: ProjectionHost) {}
+
+  onModuleInit(): void {
+    this.projections.register(tenancyProjection);
+  }
+}
