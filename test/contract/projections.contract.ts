@@ -1,20 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 import { eventTypes } from '#libs/contracts';
-import { Codec, type EventStore, MemoryDataKeys, type OpenedEvent, type Projection } from '#libs/eventsourcing';
+import { Codec, type EventStore, MemoryDataKeys, type Projection } from '#libs/eventsourcing';
 import { RebuildRunning } from '#libs/postgres';
 import { seededRandom } from '#libs/testing';
 import { FaultyDatabase, type Moment } from './faulty-database.js';
+import { describeParking } from './parking.contract.js';
 import { ProjectionGround, type StoreAndPool } from './projection-ground.js';
-import {
-  append,
-  appendMany,
-  disabled,
-  enabled,
-  foldTally,
-  readTally,
-  revoked,
-  streamOf,
-} from './projection-fixture.js';
+import { append, appendMany, disabled, enabled, readTally, revoked, streamOf } from './projection-fixture.js';
 
 /** The runtime of projections on PostgreSQL over a store; the numbers are those of the contract. */
 export function describeProjectionRuntime(name: string, make: () => Promise<StoreAndPool>): void {
@@ -124,19 +116,29 @@ export function describeProjectionRuntime(name: string, make: () => Promise<Stor
       const paused = ground.hostOf([ground.tally({ [moment]: pause })], { database });
       paused.start();
       await ground.expectReached(paused, await appendMany(store, 10, 2));
-      const before = await pool.query<{ epoch: string }>('select epoch from projections.leases');
+      const { rows } = await pool.query<{ epoch: string; position: string }>(
+        'select epoch, position from projections.checkpoints',
+      );
+      const [before] = rows;
       pausing = true;
       const position = await appendMany(store, 20, 2);
       await ground.until(() => thaw !== undefined);
 
-      const successor = ground.hostOf([ground.tally()]);
-      successor.start();
-      await ground.until(async () => {
-        const { rows } = await pool.query<{ epoch: string }>('select epoch from projections.checkpoints');
-        return Number(rows[0]?.epoch) > Number(before.rows[0]?.epoch);
+      let admit: () => void = () => undefined;
+      const admitted = new Promise<void>((resolve) => {
+        admit = resolve;
       });
-      if (moment === 'before') await ground.expectReached(successor, position);
+      const successor = ground.hostOf([ground.tally({ before: () => admitted })]);
+      successor.start();
+      const checkpoint = async () =>
+        (await pool.query<{ epoch: string; position: string }>('select epoch, position from projections.checkpoints'))
+          .rows[0];
+      await ground.until(async () => Number((await checkpoint())?.epoch) > Number(before?.epoch));
       thaw?.();
+      await ground.until(async () => (await paused.status())[0]?.state === 'standby');
+      const afterwards = await checkpoint();
+      admit();
+      expect(afterwards?.position).toBe(before?.position);
       await ground.expectReached(successor, await appendMany(store, 10, 2));
       await ground.expectReached(paused, position);
       await ground.expectExact();
@@ -247,85 +249,7 @@ export function describeProjectionRuntime(name: string, make: () => Promise<Stor
       expect((await renewed.status())[0]).toMatchObject({ generation: 4, liveVersion: 2, state: 'leading' });
     }, 20_000);
 
-    describe('(40) a poison event', () => {
-      const poisonOf = (stream: string, revision: number) => (events: readonly OpenedEvent[]) => {
-        if (events.some((event) => event.stream === stream && event.revision === revision))
-          throw new RangeError('poison');
-      };
-
-      test('parks its key alone, in order, and a retry drains it', async () => {
-        const { store } = ground;
-        let broken = true;
-        const poison = poisonOf(streamOf(1), 3);
-        const projection = ground.tally({
-          before: (events) => {
-            if (broken) poison(events);
-          },
-        });
-        const parked: string[] = [];
-        const host = ground.hostOf([projection], {
-          listener: { parked: (name, key, event, reason) => parked.push(`${name} ${key} ${event.revision} ${reason}`) },
-        });
-        host.start();
-        await ground.expectReached(host, await appendMany(store, 60, 3));
-        await ground.expectReached(host, await appendMany(store, 6, 3));
-        expect(parked).toEqual([`tally ${streamOf(1)} 3 RangeError: poison`]);
-        expect(
-          (await host.listParked('tally')).map(({ stream, revision, reason }) => [stream, revision, reason]),
-        ).toEqual(Array.from({ length: 20 }, (_, n) => [streamOf(1), n + 3, n === 0 ? 'RangeError: poison' : null]));
-        expect((await host.status())[0]).toMatchObject({ parkedCount: 20, state: 'leading' });
-        expect(await readTally(ground.pool, ground.schema)).toEqual(
-          await foldTally(store, ({ stream, revision }) => stream !== streamOf(1) || revision < 3),
-        );
-
-        expect(await host.retryParked('tally', streamOf(1))).toEqual({
-          applied: 0,
-          remaining: 20,
-          reason: 'RangeError: poison',
-        });
-        broken = false;
-        expect(await ground.hostOf([projection]).retryParked('tally', streamOf(1))).toEqual({
-          applied: 20,
-          remaining: 0,
-        });
-        await ground.expectReached(host, await appendMany(store, 6, 3));
-        await ground.expectExact();
-        expect(await host.listParked()).toEqual([]);
-      });
-
-      test('keeps its order while a retry races with the runner', async () => {
-        const { store } = ground;
-        let broken = true;
-        const host = ground.hostOf([
-          ground.tally({
-            before: (events) => {
-              if (broken) poisonOf(streamOf(0), 1)(events);
-            },
-          }),
-        ]);
-        host.start();
-        await ground.expectReached(host, await appendMany(store, 20, 2));
-        const writer = appendMany(store, 200, 2);
-        broken = false;
-        await host.retryParked('tally', streamOf(0));
-        await ground.expectReached(host, await writer);
-        await ground.expectExact();
-      });
-
-      test('is left out for good once an operator skips it, in a rebuild too', async () => {
-        const { store, pool } = ground;
-        const host = ground.hostOf([ground.tally({ before: poisonOf(streamOf(1), 3) })]);
-        host.start();
-        await ground.expectReached(host, await appendMany(store, 40, 2));
-        expect(await host.skipParked('tally', streamOf(1), 'known bad')).toEqual({ applied: 17, remaining: 0 });
-        const expected = await foldTally(store, ({ stream, revision }) => stream !== streamOf(1) || revision !== 3);
-        expect(await readTally(pool, ground.schema)).toEqual(expected);
-        await host.rebuild('tally');
-        expect(await readTally(pool, ground.schema)).toEqual(expected);
-        expect(await host.listParked()).toEqual([]);
-        await expect(host.skipParked('tally', streamOf(1), 'again')).rejects.toThrow('nothing parked');
-      });
-    });
+    describeParking(() => ground);
 
     test('(41) an event that this release cannot read stops its projection and is never skipped', async () => {
       const { store, pool } = ground;
