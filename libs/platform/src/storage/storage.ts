@@ -69,6 +69,8 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
     max: POOL_CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_MS_MAX,
     query_timeout: QUERY_MS_MAX,
+    // A network that swallows packets would otherwise keep a lease's connection for ever.
+    keepAlive: true,
   });
   pool.on('error', (err) => {
     log.warn({ err }, 'An idle connection of the read models was lost.');
