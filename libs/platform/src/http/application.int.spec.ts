@@ -405,6 +405,7 @@ describe('the documents', () => {
     const page = await fetch(`${things.url}/docs`);
     const html = await page.text();
     expect(page.status).toBe(200);
+    expect(page.headers.get('content-security-policy')).toContain("default-src 'self'");
     expect(html).not.toMatch(/(src|href)=["']?https?:/);
     const parts = [...html.matchAll(/(?:src|href)="(\.\/[^"]+)"/g)].map(([, part]) => part as string);
     expect(parts.length).toBeGreaterThan(3);

@@ -76,6 +76,13 @@ const SECURITY_HEADERS = {
   'referrer-policy': 'no-referrer',
 } as const;
 
+/** Swagger UI brings its styles inline and draws from data URLs; it loads nothing from elsewhere. */
+const READER_HEADERS = {
+  ...SECURITY_HEADERS,
+  'content-security-policy':
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'",
+} as const;
+
 function fastifyOptions(
   { trustedProxies, tls }: HttpOptions['config'],
   logger: Logger,
@@ -150,7 +157,8 @@ function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metr
   fastify.addHook('onRequest', (request, reply, done) => {
     const { config } = request.routeOptions;
     inFlight.set(request.raw.socket, { response: reply.raw, streamed: config.streamed === true });
-    reply.headers(SECURITY_HEADERS).header('steward-request-id', request.id);
+    const isReader = request.raw.url?.startsWith('/docs') === true;
+    reply.headers(isReader ? READER_HEADERS : SECURITY_HEADERS).header('steward-request-id', request.id);
     if (readiness.drainSignal.aborted) reply.header('connection', 'close');
     done(faultOf(request, reply, knownPaths));
   });
