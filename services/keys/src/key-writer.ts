@@ -82,18 +82,23 @@ export class KeyWriter {
     );
   }
 
-  /** What the change would do now; nothing is written. */
+  /** What the change would leave now; nothing is written. */
   rehearse(keyId: string, wish: KeyChangeWish, principal: Principal): Promise<KeyChanged> {
     return this.prepared(keyId, wish, principal, async (_place, command) => {
-      const folded = await this.fold(keyId);
-      const now = this.clock.now();
-      const at = now > folded.lastRecordedAt ? now : folded.lastRecordedAt;
-      const meta = { recordedAt: at } as EventMeta;
-      const state = keyDecider
-        .decide(command, folded.state, at)
-        .reduce((before, event) => keyDecider.evolve(before, event, meta), folded.state);
-      return this.answer(keyOf(state), folded);
+      const { state, ...at } = await this.decided(keyId, command);
+      return this.answer(keyOf(state), at);
     });
+  }
+
+  /** What the command would write now, and the state that it would leave. */
+  async decided(keyId: string, command: KeyCommand): Promise<Omit<Folded, 'lastRecordedAt'> & { events: KeyEvent[] }> {
+    const { lastRecordedAt, state, ...at } = await this.fold(keyId);
+    const now = this.clock.now();
+    const recordedAt = now > lastRecordedAt ? now : lastRecordedAt;
+    const events = keyDecider.decide(command, state, recordedAt);
+    // Nobody sees the rest of an envelope that is never written.
+    const meta = { recordedAt } as EventMeta;
+    return { ...at, events, state: events.reduce((before, event) => keyDecider.evolve(before, event, meta), state) };
   }
 
   async write(

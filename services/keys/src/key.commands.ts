@@ -1,4 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { keyIdOfCommand, Refusal } from '#libs/eventsourcing';
 import { INSTALLATION_KEY, type RequestContext } from '#libs/platform';
@@ -124,7 +124,6 @@ export class RotateKeyHandler implements ICommandHandler<RotateKeyCommand> {
 }
 
 @CommandHandler(ChangeKeyCommand)
-@Injectable()
 export class ChangeKeyHandler implements ICommandHandler<ChangeKeyCommand> {
   constructor(private readonly writer: KeyWriter) {}
 
@@ -133,3 +132,5 @@ export class ChangeKeyHandler implements ICommandHandler<ChangeKeyCommand> {
     return { key, revision, position };
   }
 }
+
+export const keyCommandHandlers = [CreateKeyHandler, RotateKeyHandler, ChangeKeyHandler];

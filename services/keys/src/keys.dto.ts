@@ -327,7 +327,7 @@ export class BulkKeysBody {
   dryRun?: boolean;
 }
 
-export class KeyHistoryQuery extends PageQuery {}
+export class HistoryQuery extends PageQuery {}
 
 export class ImportKeysQuery {
   @BooleanField(optional)

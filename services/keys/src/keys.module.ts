@@ -1,0 +1,49 @@
+import { Global, Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { BootstrapKeys } from '#libs/platform';
+import { ProjectionHost } from '#libs/postgres';
+import { AdministratorKeys } from './administrator-keys.js';
+import { ExpiryScheduler, TimeHandler } from './expiry.scheduler.js';
+import { BulkChangeKeysHandler } from './key-bulk.js';
+import { KeyFacts } from './key-facts.js';
+import { ImportKeysHandler } from './key-import.js';
+import { KeyWriter } from './key-writer.js';
+import { keyCommandHandlers } from './key.commands.js';
+import { keyQueryHandlers } from './key.queries.js';
+import { KeysController } from './keys.controller.js';
+import { NewSecrets } from './new-secrets.js';
+import { keyDeadlinesProjection } from './projections/key-deadlines.projection.js';
+import { keyListProjection } from './projections/key-list.projection.js';
+import { RepepperingModule } from './repeppering.js';
+import { VerificationModule } from './verification/verification.module.js';
+
+/**
+ * API keys: commands, queries, verification, and what time brings. Other global modules provide the storage, the
+ * transports and the guard's parts; this one gives them BootstrapKeys, CredentialVerifier and KeyDirectory.
+ */
+@Global()
+@Module({
+  imports: [CqrsModule, RepepperingModule, VerificationModule],
+  controllers: [KeysController],
+  providers: [
+    KeyFacts,
+    KeyWriter,
+    NewSecrets,
+    ExpiryScheduler,
+    { provide: BootstrapKeys, useClass: AdministratorKeys },
+    ...keyCommandHandlers,
+    BulkChangeKeysHandler,
+    ImportKeysHandler,
+    TimeHandler,
+    ...keyQueryHandlers,
+  ],
+  exports: [BootstrapKeys],
+})
+export class KeysModule implements OnModuleInit {
+  constructor(private readonly projections: ProjectionHost) {}
+
+  onModuleInit(): void {
+    this.projections.register(keyListProjection);
+    this.projections.register(keyDeadlinesProjection);
+  }
+}
