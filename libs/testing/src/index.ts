@@ -1,5 +1,6 @@
 export * from './given.js';
 export * from './sample-events.js';
+export * from './sample-histories.js';
 export * from './steward-process.js';
 export * from './project-fixture.js';
 export * from './seeded-random.js';

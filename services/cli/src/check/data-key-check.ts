@@ -44,7 +44,11 @@ export class DataKeyCheck {
     for (const { row, envelope } of events)
       for (const [part, { key }] of Object.entries(envelope.private))
         if (!states.has(key))
-          this.onFault({ ...placeOf(row), kind: 'data-key-missing', detail: `the data key of the part ${part} is lost` });
+          this.onFault({
+            ...placeOf(row),
+            kind: 'data-key-missing',
+            detail: `the data key of the part ${part} is lost`,
+          });
     for (const { row, envelope } of deletions) {
       const wanted = new Set(namesIn(envelope));
       const standing = found.filter(
