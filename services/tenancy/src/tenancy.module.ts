@@ -12,6 +12,7 @@ import { projectCommandHandlers } from './project.commands.js';
 import { ProjectsController } from './projects.controller.js';
 import { tenancyProjection } from './projections/tenancy.projection.js';
 import { standingQueryHandlers } from './standing.queries.js';
+import { TenancyGrpc } from './tenancy.grpc.js';
 import { listQueryHandlers } from './tenancy.queries.js';
 import { tenantCommandHandlers } from './tenant.commands.js';
 import { TenantsController } from './tenants.controller.js';
@@ -26,6 +27,7 @@ export { AdminBootstrap } from './bootstrap.js';
   providers: [
     AdminBootstrap,
     People,
+    TenancyGrpc,
     ...tenantCommandHandlers,
     ...projectCommandHandlers,
     ...memberCommandHandlers,

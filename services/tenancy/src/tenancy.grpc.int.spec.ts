@@ -1,0 +1,139 @@
+import {
+  type Client,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceError,
+  status as rpcCode,
+} from '@grpc/grpc-js';
+import { loadSync } from '@grpc/proto-loader';
+import { GrpcServer, PROTO_ROOT } from '#libs/platform';
+import { startTenancy, type TenancyApp } from './testing/tenancy-app.js';
+
+type Method = (
+  request: object,
+  metadata: Metadata,
+  done: (error: ServiceError | null, answer: Record<string, unknown>) => void,
+) => { on(event: 'status', listener: (status: { metadata: Metadata }) => void): void };
+
+interface Called {
+  readonly code: number;
+  readonly answer: Record<string, unknown>;
+  readonly trailers: Metadata;
+}
+
+let tenancy: TenancyApp;
+let client: Client;
+
+beforeAll(async () => {
+  tenancy = await startTenancy();
+  const port = await tenancy.app.get(GrpcServer, { strict: false }).listen(0, '127.0.0.1');
+  const loaded = loadPackageDefinition(
+    loadSync('steward/v1/tenancy.proto', { includeDirs: [PROTO_ROOT], longs: Number }),
+  ) as unknown as { steward: { v1: { TenancyService: new (address: string, of: unknown) => Client } } };
+  client = new loaded.steward.v1.TenancyService(`127.0.0.1:${port}`, credentials.createInsecure());
+});
+
+afterAll(async () => {
+  client.close();
+  await tenancy.app.get(GrpcServer, { strict: false }).drain(1_000);
+  await tenancy.stop();
+});
+
+function call(method: string, request: object, headers: Record<string, string> = {}): Promise<Called> {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries({ authorization: 'Bearer service:bootstrap-admin', ...headers }))
+    metadata.set(name, value);
+  return new Promise((resolve) => {
+    let outcome: { code: number; answer: Record<string, unknown> };
+    const methods = client as unknown as Record<string, Method>;
+    (methods[method] as Method)
+      .call(client, request, metadata, (error, answer) => {
+        outcome = { code: error?.code ?? rpcCode.OK, answer: error === null ? answer : { details: error.details } };
+      })
+      .on('status', ({ metadata: trailers }) => {
+        // The callback runs before or after the status, so the answer is given once both have been.
+        setImmediate(() => {
+          resolve({ ...outcome, trailers });
+        });
+      });
+  });
+}
+
+describe('tenancy over gRPC', () => {
+  it('leads the life of a tenant, a project and a member, and HTTP shows the same', async () => {
+    const tenant = await call('createTenant', { id: 'acme', name: 'Acme' });
+    expect(tenant).toMatchObject({ code: rpcCode.OK, answer: { id: 'acme', status: 'active', version: 1 } });
+    expect(tenant.trailers.get('etag')).toEqual(['"1"']);
+    expect(tenant.trailers.get('steward-position')).toEqual([tenant.answer['position']]);
+    expect(await call('createTenant', { id: 'acme', name: 'Acme' })).toMatchObject({ code: rpcCode.ALREADY_EXISTS });
+
+    expect(await call('createProject', { tenantId: 'acme', id: 'GOV1', name: 'Weather' })).toMatchObject({
+      answer: { id: 'GOV1', tenantId: 'acme' },
+    });
+    const alice = { projectId: 'GOV1', userId: 'alice' };
+    await call('putMember', { ...alice, role: 'tenant_user', displayName: 'Alice', email: 'a@example.org' });
+    const changed = await call('putMember', { ...alice, role: 'tenant_admin', email: '' });
+    expect(changed).toMatchObject({ answer: { role: 'tenant_admin', displayName: 'Alice', version: 4 } });
+    expect(changed.answer['email']).toBeUndefined();
+    expect((await tenancy.call('GET', '/v1/projects/GOV1/members/alice')).body).toMatchObject({
+      role: 'tenant_admin',
+      displayName: 'Alice',
+      email: null,
+    });
+    expect(await call('suspendMember', alice)).toMatchObject({ answer: { status: 'suspended' } });
+    expect(await call('resumeMember', alice, { 'if-match': '"1"' })).toMatchObject({ code: rpcCode.ABORTED });
+    expect(await call('resumeMember', alice)).toMatchObject({ answer: { status: 'active' } });
+    expect(await call('getMember', alice)).toMatchObject({ answer: { userId: 'alice', displayName: 'Alice' } });
+    expect(await call('listMembers', { projectId: 'GOV1', q: 'ALI', limit: 5 })).toMatchObject({
+      answer: { data: [{ userId: 'alice' }], page: { hasMore: false } },
+    });
+    expect(await call('suspendTenant', { tenantId: 'acme' })).toMatchObject({ answer: { status: 'suspended' } });
+    expect(await call('resumeTenant', { tenantId: 'acme' })).toMatchObject({ answer: { status: 'active' } });
+    expect(await call('getTenant', { tenantId: 'acme' })).toMatchObject({ answer: { name: 'Acme' } });
+    expect(await call('listTenants', { sort: '-name' })).toMatchObject({ answer: { data: [{ id: 'acme' }] } });
+    expect(await call('closeProject', { projectId: 'GOV1' })).toMatchObject({ answer: { status: 'closed' } });
+    expect(await call('getProject', { projectId: 'GOV1' })).toMatchObject({ answer: { status: 'closed' } });
+    expect(await call('listProjects', { tenantId: 'acme' })).toMatchObject({ answer: { data: [{ id: 'GOV1' }] } });
+  });
+
+  it.each(['Tenant', 'Project'])('sets, tells and removes the key policy of a %s', async (what) => {
+    await call('createTenant', { id: 'umbra', name: 'Umbra' });
+    await call('createProject', { tenantId: 'umbra', id: 'GOV2', name: 'Night' });
+    const thing = what === 'Tenant' ? { tenantId: 'umbra' } : { projectId: 'GOV2' };
+    const policy = { maxLifetimeDays: 90, requireExpiry: false, allowedScopes: {}, warnDays: { days: [7, 1] } };
+    const set = await call(`set${what}KeyPolicy`, { ...thing, policy });
+    expect(set).toMatchObject({ code: rpcCode.OK, answer: { maxLifetimeDays: 90, requireExpiry: false } });
+    const { body } = await tenancy.call(
+      'GET',
+      `/v1/${what.toLowerCase()}s/${Object.values(thing)[0] ?? ''}/key-policy`,
+    );
+    expect(body).toEqual({ maxLifetimeDays: 90, requireExpiry: false, allowedScopes: [], warnDays: [7, 1] });
+    expect(await call(`get${what}KeyPolicy`, thing)).toMatchObject({ answer: { warnDays: { days: [7, 1] } } });
+    expect(await call(`remove${what}KeyPolicy`, thing)).toMatchObject({ code: rpcCode.OK });
+    expect(await call(`get${what}KeyPolicy`, thing)).toMatchObject({ code: rpcCode.NOT_FOUND });
+  });
+
+  it('registers, changes, lists and removes principals', async () => {
+    const put = { principalId: 'p1', type: 'user', role: 'auditor' };
+    expect(await call('putPrincipal', put)).toMatchObject({ answer: { id: 'p1', role: 'auditor', status: 'active' } });
+    expect(await call('getPrincipal', { principalId: 'p1' })).toMatchObject({ answer: { type: 'user' } });
+    expect(await call('listPrincipals', { role: 'auditor' })).toMatchObject({ answer: { data: [{ id: 'p1' }] } });
+    expect(await call('removePrincipal', { principalId: 'p1' })).toMatchObject({ answer: { status: 'removed' } });
+    expect(await call('putPrincipal', put)).toMatchObject({ code: rpcCode.FAILED_PRECONDITION });
+  });
+
+  it('refuses what HTTP refuses, naming the field', async () => {
+    expect(await call('createTenant', { id: 'not an id', name: 'x' })).toMatchObject({
+      code: rpcCode.INVALID_ARGUMENT,
+      answer: { details: expect.stringContaining('request.id') as string },
+    });
+    expect(await call('createTenant', { id: 'x', name: 'x' }, { authorization: 'Bearer nobody' })).toMatchObject({
+      code: rpcCode.UNAUTHENTICATED,
+    });
+    expect(await call('getTenant', { tenantId: 'nowhere' })).toMatchObject({ code: rpcCode.NOT_FOUND });
+    expect(await call('getTenant', { tenantId: 'acme', minPosition: 'x' })).toMatchObject({
+      code: rpcCode.INVALID_ARGUMENT,
+    });
+  });
+});
