@@ -1,9 +1,10 @@
 import type { KeyEvent } from './key-events.js';
+import type { QuotaEvent } from './quota-events.js';
 import type { TenancyEvent } from './tenancy-events.js';
 
-export type StewardEvent = TenancyEvent | KeyEvent;
+export type StewardEvent = TenancyEvent | KeyEvent | QuotaEvent;
 export type EventType = StewardEvent['type'];
-export type EventContext = 'tenancy' | 'keys';
+export type EventContext = 'tenancy' | 'keys' | 'quotas';
 
 /** Every event type, the context that publishes it and the newest version that is written. Names are unique over contexts and never reused. */
 export const eventTypes: Readonly<Record<EventType, { context: EventContext; schemaVersion: number }>> = {
@@ -40,4 +41,26 @@ export const eventTypes: Readonly<Record<EventType, { context: EventContext; sch
   KeyExpiryWarned: { context: 'keys', schemaVersion: 1 },
   KeyOwnershipTransferred: { context: 'keys', schemaVersion: 1 },
   KeyVerifierUpgraded: { context: 'keys', schemaVersion: 1 },
+  ProjectQuotaOpened: { context: 'quotas', schemaVersion: 1 },
+  QuotaPolicySet: { context: 'quotas', schemaVersion: 1 },
+  QuotaSet: { context: 'quotas', schemaVersion: 1 },
+  QuotaCleared: { context: 'quotas', schemaVersion: 1 },
+  QuotaReserved: { context: 'quotas', schemaVersion: 1 },
+  ReservationCommitted: { context: 'quotas', schemaVersion: 1 },
+  ReservationReleased: { context: 'quotas', schemaVersion: 1 },
+  ReservationExtended: { context: 'quotas', schemaVersion: 1 },
+  ReservationExpired: { context: 'quotas', schemaVersion: 1 },
+  AllocationRecorded: { context: 'quotas', schemaVersion: 1 },
+  AllocationResized: { context: 'quotas', schemaVersion: 1 },
+  AllocationReleased: { context: 'quotas', schemaVersion: 1 },
+  UsageReconciled: { context: 'quotas', schemaVersion: 1 },
+  OverQuotaEntered: { context: 'quotas', schemaVersion: 1 },
+  OverQuotaCleared: { context: 'quotas', schemaVersion: 1 },
+  ProjectQuotaFrozen: { context: 'quotas', schemaVersion: 1 },
+  ProjectQuotaUnfrozen: { context: 'quotas', schemaVersion: 1 },
+  ProjectQuotaClosed: { context: 'quotas', schemaVersion: 1 },
+  QuotaMemberRemoved: { context: 'quotas', schemaVersion: 1 },
+  QuotaMemberUsageTransferred: { context: 'quotas', schemaVersion: 1 },
+  QuotaMemberClosed: { context: 'quotas', schemaVersion: 1 },
+  CatalogueResourceSet: { context: 'quotas', schemaVersion: 1 },
 };

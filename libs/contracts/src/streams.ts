@@ -5,6 +5,9 @@ export const principalStream = (principalId: string): string => `principal-${pri
 /** A key's stream bears the 16 characters of its ID without the `key_` prefix. */
 export const keyStream = (keyId: string): string => `key-${keyId.slice('key_'.length)}`;
 export const subjectStream = (subjectId: string): string => `subject-${subjectId}`;
+/** Limits, reservations and usage of a project and all its members; its first event is ProjectQuotaOpened. */
+export const projectQuotaStream = (projectId: string): string => `projectQuota-${projectId}`;
+export const quotaCatalogueStream = 'quotaCatalogue-platform';
 
 /** What stands before the first hyphen: `key`, `project`, ... Ids may hold hyphens, categories never do. */
 export const categoryOf = (stream: string): string => stream.slice(0, stream.indexOf('-'));

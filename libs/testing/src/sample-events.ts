@@ -39,6 +39,11 @@ const verifier = { verifier: { hmac: 'ab'.repeat(32) } };
 const key = 'key-9DC9pg4cMivLPKBD';
 const imported = 'key-0importedImport0';
 
+const quota = 'projectQuota-GOV112345';
+const gpu = { service: 'container-compute', resource: 'gpu' };
+const reservation = '01980000-0000-7000-8000-000000000001';
+const otherReservation = '01980000-0000-7000-8000-000000000002';
+
 const by =
   (actor: Actor, stream: string, scope: StreamScope) =>
   (event: StewardEvent): SampleEvent => ({
@@ -155,4 +160,193 @@ export const sampleEvents: readonly SampleEvent[] = [
     'subject-bob',
     platform,
   )({ type: 'SubjectErased', data: { subjectId: 'bob', dataKeys: ['user:bob#0123456789abcdef'] } }),
+  ...[
+    {
+      type: 'CatalogueResourceSet' as const,
+      data: {
+        service: 'container-compute',
+        resource: 'gpu',
+        unit: 'milliGpu',
+        kind: 'allocation' as const,
+        defaultProjectLimit: 'unlimited' as const,
+        defaultMemberLimit: 2000,
+      },
+    },
+  ].map(by(admin, 'quotaCatalogue-platform', platform)),
+  ...[
+    { type: 'ProjectQuotaOpened' as const, data: { catalogueRevision: 1, overcommit: 'shared' as const } },
+    {
+      type: 'QuotaSet' as const,
+      data: {
+        scope: { type: 'project' as const, userId: null },
+        ...gpu,
+        unit: 'milliGpu',
+        limit: 'unlimited' as const,
+        soft: null,
+        previous: null,
+        effective: 'unlimited' as const,
+        belowUsage: false,
+        forced: false,
+        requestId: null,
+      },
+    },
+    {
+      type: 'QuotaSet' as const,
+      data: {
+        scope: { type: 'member' as const, userId: 'alice' },
+        ...gpu,
+        unit: 'milliGpu',
+        limit: 4000,
+        soft: 3500,
+        previous: null,
+        effective: 4000,
+        belowUsage: false,
+        forced: false,
+        requestId: null,
+      },
+    },
+    {
+      type: 'QuotaSet' as const,
+      data: {
+        scope: { type: 'memberDefault' as const, userId: null },
+        ...gpu,
+        unit: 'milliGpu',
+        limit: 1000,
+        soft: null,
+        previous: null,
+        effective: 1000,
+        belowUsage: false,
+        forced: true,
+        requestId: null,
+      },
+    },
+    {
+      type: 'QuotaReserved' as const,
+      data: {
+        reservationId: reservation,
+        userId: 'alice',
+        items: [{ ...gpu, amount: 3000 }],
+        ttlSeconds: 900,
+        expiresAt: '2026-01-01T00:15:00.000Z',
+        mode: 'ENFORCE' as const,
+        resourceRef: null,
+        labels: { job: 'night-1' },
+        bodyHash: 'ef'.repeat(32),
+      },
+    },
+    {
+      type: 'ReservationExtended' as const,
+      data: { reservationId: reservation, userId: 'alice', expiresAt: '2026-01-01T00:30:00.000Z' },
+    },
+    {
+      type: 'ReservationCommitted' as const,
+      data: {
+        reservationId: reservation,
+        userId: 'alice',
+        items: [{ ...gpu, amount: 2500 }],
+        returned: [{ ...gpu, amount: 500 }],
+        resourceRef: 'pod/night-1',
+        late: false,
+      },
+    },
+    {
+      type: 'AllocationResized' as const,
+      data: {
+        allocationId: reservation,
+        userId: 'alice',
+        before: [{ ...gpu, amount: 2500 }],
+        after: [{ ...gpu, amount: 250 }],
+      },
+    },
+    {
+      type: 'AllocationReleased' as const,
+      data: { allocationId: reservation, userId: 'alice', items: [{ ...gpu, amount: 250 }] },
+    },
+    { type: 'ReservationReleased' as const, data: { reservationId: otherReservation, userId: 'bob' } },
+    {
+      type: 'AllocationRecorded' as const,
+      data: {
+        allocationId: otherReservation,
+        userId: 'bob',
+        items: [{ ...gpu, amount: 5000 }],
+        mode: 'FORCE' as const,
+        resourceRef: 'vm/7',
+        bodyHash: '01'.repeat(32),
+      },
+    },
+    {
+      type: 'OverQuotaEntered' as const,
+      data: { scope: { type: 'member' as const, userId: 'bob' }, ...gpu, limit: 1000, used: 5000, reserved: 0 },
+    },
+    { type: 'QuotaMemberRemoved' as const, data: { userId: 'bob', disposition: 'transfer' as const, to: 'alice' } },
+    {
+      type: 'QuotaMemberUsageTransferred' as const,
+      data: {
+        from: 'bob',
+        to: 'alice',
+        part: 1,
+        parts: 1,
+        reservations: [],
+        allocations: [otherReservation],
+        totals: [{ ...gpu, amount: 5000 }],
+      },
+    },
+    {
+      type: 'OverQuotaCleared' as const,
+      data: { scope: { type: 'member' as const, userId: 'bob' }, ...gpu, limit: 1000, used: 0, reserved: 0 },
+    },
+    { type: 'QuotaMemberClosed' as const, data: { userId: 'bob' } },
+    {
+      type: 'QuotaCleared' as const,
+      data: {
+        scope: { type: 'member' as const, userId: 'alice' },
+        ...gpu,
+        previous: 4000,
+        effective: 1000,
+        source: 'memberDefault' as const,
+      },
+    },
+    { type: 'QuotaPolicySet' as const, data: { overcommit: 'partitioned' as const } },
+    { type: 'ProjectQuotaFrozen' as const, data: { mode: 'hold' as const } },
+    { type: 'ProjectQuotaUnfrozen' as const, data: {} },
+  ].map(by(alice, quota, project)),
+  by(
+    clock,
+    quota,
+    project,
+  )({
+    type: 'ReservationExpired',
+    data: { reservationId: otherReservation, userId: 'bob', expiresAt: '2026-01-01T01:00:00.000Z' },
+  }),
+  ...[
+    {
+      type: 'UsageReconciled' as const,
+      data: {
+        source: 'compute-eu',
+        observedAt: '2026-01-01T00:00:00.000Z',
+        sequence: 7,
+        part: 1,
+        parts: 1,
+        adopted: [
+          {
+            resourceRef: 'vm/8',
+            allocationId: '6e9d2f4e-0a5b-5c0e-9f57-0c3e5f1a2b3c',
+            userId: 'alice',
+            items: [{ service: 'virtual-compute', resource: 'floating_ip', amount: 1 }],
+          },
+        ],
+        removed: [{ resourceRef: 'vm/7', allocationId: otherReservation, items: [{ ...gpu, amount: 5000 }] }],
+        resized: [
+          {
+            resourceRef: 'vm/9',
+            allocationId: reservation,
+            before: [{ ...gpu, amount: 1000 }],
+            after: [{ ...gpu, amount: 2000 }],
+          },
+        ],
+        ignoredNewer: ['vm/10'],
+      },
+    },
+    { type: 'ProjectQuotaClosed' as const, data: {} },
+  ].map(by(admin, quota, project)),
 ];
