@@ -1,8 +1,10 @@
 import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
 import type { Logger } from 'pino';
 import { IndexFollower } from '#libs/eventsourcing';
 import { CredentialVerifier, KeyDirectory, LOGGER } from '#libs/platform';
 import { LastUsedRecorder } from '../last-used.js';
+import { LookupController } from './lookup.controller.js';
 import { KeyVerifier } from './key-verifier.js';
 import { VerificationIndex } from './verification-index.js';
 import { VerificationMetrics } from './verification-metrics.js';
@@ -11,6 +13,8 @@ import { VerificationRoutes } from './verification.routes.js';
 /** Verification, and with it what the guard of every route in this process asks: whose is a token, whose is a key? */
 @Global()
 @Module({
+  imports: [CqrsModule],
+  controllers: [LookupController],
   providers: [
     {
       provide: VerificationIndex,

@@ -1,6 +1,6 @@
 import { Refusal } from '#libs/eventsourcing';
 import { newToken } from '../key-secret.js';
-import { readLookup, readVerifyBatch, readVerifyRequest } from './verify-request.js';
+import { readVerifyBatch, readVerifyRequest } from './verify-request.js';
 
 const token = newToken('live', 'key_9DC9pg4cMivLPKBD');
 
@@ -90,13 +90,5 @@ describe('a batch', () => {
       'body.requests.1.scopes',
     );
     expect(locationOf(() => readVerifyBatch({ requests: [], more: 1 }))).toBe('body.more');
-  });
-});
-
-describe('a lookup', () => {
-  it('takes a token and nothing else', () => {
-    expect(readLookup({ token })).toBe(token);
-    expect(locationOf(() => readLookup({}))).toBe('body.token');
-    expect(locationOf(() => readLookup({ token, clientIp: '10.0.0.1' }))).toBe('body.clientIp');
   });
 });

@@ -150,11 +150,3 @@ export function readVerifyBatch(value: unknown): VerifyRequest[] {
   if (requests.length === 0) throw wrong('body.requests', 'must have at least one item');
   return requests.map((request, n) => readVerifyRequest(request, `body.requests.${n}`));
 }
-
-/** The body of a lookup. */
-export function readLookup(value: unknown): string {
-  const body = objectAt(value, 'body');
-  for (const name of Object.keys(body))
-    if (name !== 'token') throw wrong(`body.${printableName(name)}`, 'is not a known field');
-  return tokenAt(body['token'], 'body.token');
-}
