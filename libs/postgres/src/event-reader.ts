@@ -11,6 +11,7 @@ import {
 import pg from 'pg';
 import { failureOfRead } from './postgres-errors.js';
 import { storeSession } from './session.js';
+import { BEGINNING_EVENTS, StreamReads } from './stream-reads.js';
 
 export const ORIGIN: Position = '0'.repeat(20);
 
@@ -104,11 +105,14 @@ const STREAM_PAGE = 1_000;
 /** Reads over a small pool, each within a deadline; what may pass by itself is a StoreUnavailable. */
 export class EventReader {
   private readonly pool: pg.Pool;
+  private readonly streamReads = new StreamReads((streams, limit) => this.beginnings(streams, limit));
 
   constructor(private readonly options: EventReaderOptions) {
     this.pool = new pg.Pool({
       ...storeSession(options.connection),
       max: options.connectionsMax,
+      // A connection once made is kept: under load a new one may take longer than a caller can wait.
+      idleTimeoutMillis: 0,
       application_name: 'steward-reads',
       connectionTimeoutMillis: options.connectTimeoutMs,
       statement_timeout: options.longReadMs,
@@ -127,6 +131,11 @@ export class EventReader {
     let low = backwards ? (options.to ?? 1) : (options.from ?? 1);
     let high = (backwards ? options.from : options.to) ?? Number.MAX_SAFE_INTEGER;
     const events: StoredEvent[] = [];
+    if (Object.keys(options).length === 0) {
+      events.push(...(await this.streamReads.beginning(stream)));
+      if (events.length < BEGINNING_EVENTS) return events;
+      low = events.length + 1;
+    }
     while (low <= high && events.length < limit) {
       const wanted = Math.min(limit - events.length, STREAM_PAGE);
       const page = await this.streamPage(stream, low, high, backwards, wanted);
@@ -137,6 +146,20 @@ export class EventReader {
       else low = last.revision + 1;
     }
     return events;
+  }
+
+  private async beginnings(streams: readonly string[], limit: number): Promise<StoredEvent[][]> {
+    const rows = await this.query<Row>(
+      'ledger.read_beginnings',
+      `select e.* from unnest($1::text[]) as wanted (stream) cross join lateral (
+        select ${COLUMNS} from ledger.events where stream = wanted.stream order by revision limit $2
+      ) e order by e.stream, e.revision`,
+      [streams, limit],
+      this.options.shortReadMs,
+    );
+    const found = new Map<string, StoredEvent[]>(streams.map((stream) => [stream, []]));
+    for (const event of decodeRows(rows)) found.get(event.stream)?.push(event);
+    return [...found.values()];
   }
 
   private async streamPage(
