@@ -36,7 +36,7 @@ const LONG_READ_MS = 5_000;
 const LOCK_TIMEOUT_MS = 2_000;
 const STATEMENT_TIMEOUT_MS = 5_000;
 
-/** The event store on PostgreSQL 15 or newer. Notes on its order and its group commit: docs/architecture.md. */
+/** The event store on PostgreSQL 15 or newer: appends in group commits, reads over a pool, one listening session. */
 export class PostgresEventStore implements EventStore {
   readonly origin = ORIGIN;
   private readonly queue: AppendQueue;

@@ -26,7 +26,7 @@ export interface StoreUnderTest {
 
 export type Capability = 'loseReplies' | 'restartServer' | 'followSessions';
 
-/** One numbered promise of the contract; the numbers are those of docs/architecture.md's list of guarantees. */
+/** One numbered promise of the contract. A number never changes its meaning, so that stores can be compared by it. */
 export interface ContractItem {
   readonly number: number;
   readonly promises: string;
