@@ -4,6 +4,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { errorCodes } from '#libs/contracts';
 import { requirementOf } from './requires.js';
+import { serveDocsPage } from './docs-page.js';
 import { refusesIdempotencyKey } from './http/context.decorator.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
@@ -153,18 +154,9 @@ const sorted = <T>(record: Record<string, T>): Record<string, T> =>
 
 /** `/openapi.json`, its reader at `/docs` and the list of error codes at `/docs/errors`. The document is made when first asked for. */
 export function serveOpenApi(app: NestFastifyApplication): void {
-  const fastify = app.getHttpAdapter().getInstance();
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
   let document: OpenAPIObject | undefined;
   const documentOf = (): OpenAPIObject => (document ??= buildOpenApi(app));
   fastify.get('/openapi.json', { config: { quiet: true } }, (_request, reply) => reply.send(documentOf()));
-  fastify.get('/docs/errors', { config: { quiet: true } }, (_request, reply) =>
-    reply.type('text/html; charset=utf-8').send(errorPage),
-  );
-  SwaggerModule.setup('docs', app, documentOf, { raw: false, customSiteTitle: 'Steward' });
+  serveDocsPage(fastify);
 }
-
-const errorPage = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Errors of Steward</title><h1>Errors</h1><dl>${Object.entries(
-  errorCodes,
-)
-  .map(([code, { status, title }]) => `<dt id="${code}"><code>${code}</code> (${status})</dt><dd>${title}</dd>`)
-  .join('\n')}</dl></html>`;
