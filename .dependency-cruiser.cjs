@@ -1,5 +1,11 @@
 /** The direction of imports (docs/architecture.md). Each rule's comment is the reason that a reader of a failure sees. */
 const spec = '\\.spec\\.ts$';
+/** What of a service needs nothing but events. */
+const foldable = [
+  '^services/[^/]+/src/domain/',
+  '^services/[^/]+/src/[^/]+\\.projection[^/]*\\.ts$',
+  '^services/[^/]+/src/projections/',
+];
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -75,17 +81,17 @@ module.exports = {
     },
     {
       name: 'folders-of-events-use-pure-domains-only',
-      comment: 'audit and cli may import the pure domain of any service and nothing else of it.',
+      comment: 'audit and cli may import the pure domain and the projections of any service.',
       severity: 'error',
-      from: { path: '^services/(audit|cli)/', pathNot: spec },
-      to: {
-        path: '^services/(?!audit/|cli/)',
-        pathNot: [
-          '^services/[^/]+/src/domain/',
-          '^services/[^/]+/src/[^/]+\\.projection[^/]*\\.ts$',
-          '^services/[^/]+/src/projections/',
-        ],
-      },
+      from: { path: '^services/(audit|cli)/', pathNot: [spec, '^services/cli/src/commands/recover\\.command\\.ts$'] },
+      to: { path: '^services/(?!audit/|cli/)', pathNot: foldable },
+    },
+    {
+      name: 'recovery-composes-modules',
+      comment: 'To make an administrator the command line puts parts of two services together, as a composition does.',
+      severity: 'error',
+      from: { path: '^services/cli/src/commands/recover\\.command\\.ts$' },
+      to: { path: '^services/(?!cli/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
     },
     {
       name: 'not-to-dev-dependencies',

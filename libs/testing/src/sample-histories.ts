@@ -80,14 +80,11 @@ function runsByActor(samples: readonly SampleEvent[]): SampleEvent[][] {
 
 /** A deletion names the data keys that really stand. */
 async function withStandingKeys(event: StewardEvent, stream: string, dataKeys: DataKeys): Promise<StewardEvent> {
-  switch (event.type) {
-    case 'KeyDeleted':
-      return { ...event, data: { dataKeys: [...(await dataKeys.standing(`key:key_${stream.slice('key-'.length)}`))] } };
-    case 'SubjectErased': {
-      const { subjectId } = event.data;
-      return { ...event, data: { subjectId, dataKeys: [...(await dataKeys.standing(`user:${subjectId}`))] } };
-    }
-    default:
-      return event;
+  if (event.type === 'KeyDeleted') {
+    const owner = `key:key_${stream.slice('key-'.length)}`;
+    return { ...event, data: { dataKeys: [...(await dataKeys.standing(owner))] } };
   }
+  if (event.type !== 'SubjectErased') return event;
+  const { subjectId } = event.data;
+  return { ...event, data: { subjectId, dataKeys: [...(await dataKeys.standing(`user:${subjectId}`))] } };
 }

@@ -3,6 +3,7 @@ import { addCheck } from './commands/check.command.js';
 import { addProjections } from './commands/projections.command.js';
 import { addQuarantine } from './commands/quarantine.command.js';
 import { addRebuild } from './commands/rebuild.command.js';
+import { addRecover } from './commands/recover.command.js';
 import { addRetireVersion } from './commands/retire-version.command.js';
 import { addRewrap } from './commands/rewrap.command.js';
 import { EXIT_FAULT, EXIT_USAGE, sentenceOf, type Terminal } from './terminal.js';
@@ -28,6 +29,7 @@ export async function runSteward(args: readonly string[], terminal: Terminal): P
   addProjections(program, terminal);
   addQuarantine(program, terminal, exit);
   const admin = program.command('admin').description('keys of the installation and of its administrator');
+  addRecover(admin, terminal);
   addRetireVersion(admin, terminal);
   addRewrap(admin, terminal);
   try {

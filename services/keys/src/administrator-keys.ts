@@ -1,16 +1,20 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type CommandContext, keyIdOfCommand } from '#libs/eventsourcing';
-import { BootstrapKeys, INSTALLATION_KEY } from '#libs/platform';
+import { keyStream } from '#libs/contracts';
+import { type CommandContext, keyIdOfCommand, type Ledger, runCommand } from '#libs/eventsourcing';
+import { BootstrapKeys, INSTALLATION_KEY, LEDGER } from '#libs/platform';
+import { keyDecider } from './domain/key.js';
 import { noPolicy } from './domain/key-policy.js';
 import { plainWish } from './key-wish.js';
-import { KeyWriter } from './key-writer.js';
 import { NewSecrets } from './new-secrets.js';
 
-/** The key of the first administrator, made before there is anyone who could ask for one. */
+/**
+ * The key of the first administrator, made before there is anyone who could ask for one. It needs the ledger and no
+ * index, so that the command line can make one beside the program.
+ */
 @Injectable()
 export class AdministratorKeys extends BootstrapKeys {
   constructor(
-    private readonly writer: KeyWriter,
+    @Inject(LEDGER) private readonly ledger: Ledger,
     private readonly secrets: NewSecrets,
     @Inject(INSTALLATION_KEY) private readonly installationKey: Buffer,
   ) {
@@ -34,7 +38,13 @@ export class AdministratorKeys extends BootstrapKeys {
         caller: null,
       },
     };
-    const { replayed } = await this.writer.write(keyId, { tenantId: null, projectId: null }, command, { context });
+    const { replayed } = await runCommand(this.ledger, {
+      stream: keyStream(keyId),
+      decider: keyDecider,
+      command,
+      scope: { tenantId: null, projectId: null },
+      context,
+    });
     if (made.token === null || replayed) throw new Error(`The key ${keyId} was made before and cannot be shown again.`);
     return made.token;
   }

@@ -17,6 +17,10 @@ import { keyListProjection } from './projections/key-list.projection.js';
 import { RepepperingModule } from './repeppering.js';
 import { VerificationModule } from './verification/verification.module.js';
 
+// The command line makes an administrator's key without the rest of this module.
+export { AdministratorKeys } from './administrator-keys.js';
+export { NewSecrets } from './new-secrets.js';
+
 /**
  * API keys: commands, queries, verification, and what time brings. Other global modules provide the storage, the
  * transports and the guard's parts; this one gives them BootstrapKeys, CredentialVerifier and KeyDirectory.
