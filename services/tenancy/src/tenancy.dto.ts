@@ -40,7 +40,7 @@ const email = {
 };
 const scope = {
   max: 256,
-  pattern: /^\*$|^[a-z0-9_*-]+(:[a-z0-9_*-]+){0,3}$/,
+  pattern: /^[a-z0-9_*-]+(:[a-z0-9_*-]+){0,3}$/,
   form: 'a scope such as storage:read or storage:*',
 };
 const days = { min: 1, max: POLICY_DAYS_MAX, optional: true };
