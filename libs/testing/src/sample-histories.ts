@@ -15,6 +15,8 @@ const IDS: readonly (readonly [RegExp, (n: number) => string])[] = [
   [/\bbatch-runner\b/g, (n) => `batch-runner-${n}`],
 ];
 
+const SINGLE_STREAMS: ReadonlySet<string> = new Set(['quotaCatalogue-platform']);
+
 const samplesText = JSON.stringify(sampleEvents);
 
 /** How much of each stream a history holds, so that things of every state stand side by side. */
@@ -27,8 +29,11 @@ const PARTS = [1, 0.75, 0.5, 0.25] as const;
 export function sampleHistory(n: number): ReadonlyMap<string, readonly SampleEvent[]> {
   const text = IDS.reduce((replaced, [id, own]) => replaced.replaceAll(id, own(n)), samplesText);
   const streams = new Map<string, SampleEvent[]>();
-  for (const sample of JSON.parse(text) as SampleEvent[])
-    streams.set(sample.stream, [...(streams.get(sample.stream) ?? []), sample]);
+  for (const sample of JSON.parse(text) as SampleEvent[]) {
+    // What there is but one of on a platform, each history has for itself.
+    const stream = SINGLE_STREAMS.has(sample.stream) ? `${sample.stream}-${n}` : sample.stream;
+    streams.set(stream, [...(streams.get(stream) ?? []), sample]);
+  }
   const part = PARTS[n % PARTS.length] ?? 1;
   return new Map([...streams].map(([stream, events]) => [stream, events.slice(0, Math.ceil(events.length * part))]));
 }
