@@ -46,5 +46,7 @@ export * from './auth.module.js';
 export * from './storage/database.js';
 export * from './storage/storage.js';
 export * from './storage/storage.module.js';
+export { addressOfPeer, callerAddress, GrpcAnswer, headerOf } from './grpc/grpc-call.js';
 export * from './grpc/grpc-methods.js';
 export * from './grpc/grpc-server.js';
+export { rpcStatusOf } from './grpc/rpc-status.js';

@@ -9,6 +9,7 @@ import { KeyVerifier } from './key-verifier.js';
 import { VerificationIndex } from './verification-index.js';
 import { VerificationMetrics } from './verification-metrics.js';
 import { VerificationRoutes } from './verification.routes.js';
+import { VerifierGrpc } from './verifier.grpc.js';
 
 /** Verification, and with it what the guard of every route in this process asks: whose is a token, whose is a key? */
 @Global()
@@ -31,6 +32,7 @@ import { VerificationRoutes } from './verification.routes.js';
     LastUsedRecorder,
     VerificationMetrics,
     VerificationRoutes,
+    VerifierGrpc,
   ],
   exports: [CredentialVerifier, KeyDirectory, KeyVerifier, LastUsedRecorder, VerificationIndex],
 })

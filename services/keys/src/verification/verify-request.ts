@@ -141,12 +141,13 @@ export function readVerifyRequest(value: unknown, location = 'body'): VerifyRequ
   return { token, clientIp, environment, audience, scopes, minPosition, maxStalenessMs };
 }
 
-export function readVerifyBatch(value: unknown): VerifyRequest[] {
-  const body = objectAt(value, 'body');
+export function readVerifyBatch(value: unknown, location = 'body'): VerifyRequest[] {
+  const body = objectAt(value, location);
   for (const name of Object.keys(body))
-    if (name !== 'requests') throw wrong(`body.${printableName(name)}`, 'is not a known field');
-  const requests = listAt(body['requests'], 'body.requests', BATCH_REQUESTS_MAX);
-  if (requests === undefined) throw wrong('body.requests', 'is required');
-  if (requests.length === 0) throw wrong('body.requests', 'must have at least one item');
-  return requests.map((request, n) => readVerifyRequest(request, `body.requests.${n}`));
+    if (name !== 'requests') throw wrong(`${location}.${printableName(name)}`, 'is not a known field');
+  const at = `${location}.requests`;
+  const requests = listAt(body['requests'], at, BATCH_REQUESTS_MAX);
+  if (requests === undefined) throw wrong(at, 'is required');
+  if (requests.length === 0) throw wrong(at, 'must have at least one item');
+  return requests.map((request, n) => readVerifyRequest(request, `${at}.${n}`));
 }
