@@ -15,7 +15,7 @@ import {
   Targets,
   type Verdict,
 } from '#libs/platform';
-import { inParallel } from './in-parallel.js';
+import { forEachInParallel } from './in-parallel.js';
 import { requestOf } from './key.commands.js';
 import { boundsOf, KeyFacts } from './key-facts.js';
 import { wishOf } from './key-wish.js';
@@ -23,8 +23,8 @@ import { KeyWriter } from './key-writer.js';
 import { ImportLine } from './keys.dto.js';
 import { NewSecrets } from './new-secrets.js';
 
-/** Lines that are worked on at once; they share commits, and the stream waits while they are. */
-const BATCH_LINES = 64;
+/** Lines that are worked on at once: they share commits, and the stream waits while they are. */
+const LINES_AT_ONCE = 64;
 /** What a file in the wrong format would else answer without end. */
 const FAILED_LINES_MAX = 10_000;
 
@@ -37,7 +37,7 @@ export interface ImportFailure {
 export interface ImportAnswer {
   readonly imported: number;
   readonly unchanged: number;
-  /** The first 10,000. */
+  /** In the order of the lines; 10,000 at most. */
   readonly failed: readonly ImportFailure[];
   readonly failedCount: number;
 }
@@ -120,31 +120,20 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeysCommand> {
         if (answer.failed.length < FAILED_LINES_MAX) answer.failed.push(outcome);
       }
     };
-    let batch: NdjsonLine[] = [];
-    for await (const line of lines) {
-      batch.push(line);
-      if (batch.length < BATCH_LINES) continue;
-      (await this.batch(batch, dryRun, context)).forEach(count);
-      batch = [];
-    }
-    (await this.batch(batch, dryRun, context)).forEach(count);
+    await forEachInParallel(lines, LINES_AT_ONCE, async (line) => {
+      count(await this.importLine(line, dryRun, context));
+    });
+    answer.failed.sort((a, b) => a.line - b.line);
     return answer;
   }
 
-  private async batch(lines: readonly NdjsonLine[], dryRun: boolean, context: RequestContext): Promise<Outcome[]> {
-    const read = lines.map(readLine);
-    const verdicts = await this.gatekeeper.verdicts(
-      context,
-      'keys:import',
-      read.map(
-        (one) => () => ('fields' in one ? this.targets.ownedBy(one.fields.projectId, one.fields.owner) : undefined),
-      ),
-    );
-    return inParallel(read, BATCH_LINES, (one, n) => {
-      if (!('fields' in one)) return one;
-      const verdict = verdicts[n] ?? 'not-found';
-      return verdict === 'permitted' ? this.importOne(one, dryRun, context) : failure(one.line, refusals[verdict]);
-    });
+  private async importLine(line: NdjsonLine, dryRun: boolean, context: RequestContext): Promise<Outcome> {
+    const read = readLine(line);
+    if (!('fields' in read)) return read;
+    const { projectId, owner } = read.fields;
+    const find = () => this.targets.ownedBy(projectId, owner);
+    const [verdict = 'not-found'] = await this.gatekeeper.verdicts(context, 'keys:import', [find]);
+    return verdict === 'permitted' ? this.importOne(read, dryRun, context) : failure(read.line, refusals[verdict]);
   }
 
   private async importOne(

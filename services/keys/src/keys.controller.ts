@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Patch, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Refusal } from '#libs/eventsourcing';
@@ -72,7 +72,6 @@ export class KeysController {
 
   @Post('projects/:projectId/keys')
   @Requires('keys:create', 'deferred')
-  @Header('Cache-Control', 'no-store')
   @ApiCreatedResponse({ type: CreatedKeyView })
   async create(
     @Param() { projectId }: ProjectPath,
@@ -90,7 +89,6 @@ export class KeysController {
   /** A key without project, which acts as the principal itself. */
   @Post('principals/:principalId/keys')
   @Requires('keys:create', 'principal')
-  @Header('Cache-Control', 'no-store')
   @ApiCreatedResponse({ type: CreatedKeyView })
   async createForPrincipal(
     @Param() { principalId }: PrincipalPath,
@@ -170,7 +168,6 @@ export class KeysController {
   @Post('keys/:keyId/rotate')
   @HttpCode(200)
   @Requires('keys:update', 'key')
-  @Header('Cache-Control', 'no-store')
   @ApiOkResponse({ type: RotatedKeyView })
   async rotate(
     @Param() { keyId }: KeyPath,

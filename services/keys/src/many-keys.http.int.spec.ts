@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto';
+import { InProcessSteward } from '../../../libs/testing/src/in-process-steward.js';
+import { aKeyWorld, type KeyWorld, user } from './testing/key-world.js';
+import type { KeyView } from './keys.views.js';
+
+let steward: InProcessSteward;
+let world: KeyWorld;
+const call: InProcessSteward['call'] = (...request) => steward.call(...request);
+const made: InProcessSteward['made'] = (...request) => steward.made(...request);
+const create: KeyWorld['create'] = (...request) => world.create(...request);
+const verify: KeyWorld['verify'] = (token) => world.verify(token);
+
+beforeAll(async () => {
+  steward = await InProcessSteward.start();
+  world = await aKeyWorld(steward);
+});
+afterAll(() => steward.stop());
+
+const day = (n: number): string => new Date(Date.now() + n * 86_400_000).toISOString();
+
+describe('many keys at once', () => {
+  it('are changed one by one, each with its own result, and the same again under one Idempotency-Key', async () => {
+    const ids: string[] = [];
+    for (let n = 0; n < 12; n += 1) ids.push((await create('alice', { name: `bulk ${n}` })).key.id);
+    const [gone, foreign] = ['key_0000000000000000', (await create('eve', {}, 'X1')).key.id];
+    const body = { action: 'delete', ids: [...ids, gone, foreign] };
+    const rehearsed = (await made('alice', 'POST', '/v1/keys/bulk', { ...body, dryRun: true })).body as BulkBody;
+    expect(rehearsed.results.map(({ status }) => status)).toEqual([...ids.map(() => 200), 404, 404]);
+    expect((await made('alice', 'GET', `/v1/keys/${ids[0] ?? ''}`)).status).toBe(200);
+
+    const send = () => call('alice', 'POST', '/v1/keys/bulk', body, { 'idempotency-key': 'bulk-1' });
+    const [first, second] = [await send(), await send()];
+    expect(first.status).toBe(200);
+    const { results, correlationId } = first.body as BulkBody;
+    expect(results.map(({ status }) => status)).toEqual([...ids.map(() => 200), 404, 404]);
+    expect(results.at(-1)).toEqual({ id: foreign, status: 404, code: 'NOT_FOUND' });
+    expect(correlationId).toMatch(/^[0-9a-f-]{36}$/);
+    expect(second.body).toEqual(first.body);
+  });
+
+  it('are found by a filter whose number must be expected', async () => {
+    for (let n = 0; n < 3; n += 1) await create('alice', { labels: { batch: 'filtered' }, ttlDays: 5 });
+    const body = { action: 'extend', days: 2, filter: { label: ['batch=filtered'] } };
+    expect((await call('alice', 'POST', '/v1/keys/bulk', { ...body, expectedCount: 2 })).body).toMatchObject({
+      status: 409,
+      code: 'COUNT_MISMATCH',
+    });
+    const done = (await made('alice', 'POST', '/v1/keys/bulk', { ...body, expectedCount: 3 })).body as BulkBody;
+    expect(done.results.map(({ status, key }) => [status, key?.version])).toEqual([
+      [200, 2],
+      [200, 2],
+      [200, 2],
+    ]);
+  });
+});
+
+interface BulkBody {
+  readonly results: readonly { id: string; status: number; code?: string; key?: KeyView }[];
+  readonly correlationId: string;
+}
+
+describe('an import', () => {
+  const digest = (token: string): Buffer => createHash('sha256').update(token).digest();
+  const line = (bytes: string, fields: object = {}): string =>
+    JSON.stringify({ projectId: 'GOV1', digest: bytes, owner: user('bob'), ...fields });
+
+  it('takes digests in three forms, changes nothing the second time, and those tokens go on working', async () => {
+    const lines = [
+      line(digest('legacy-1').toString('hex'), { name: 'one', labels: { from: 'legacy' } }),
+      line(digest('legacy-2').toString('base64')),
+      line(digest('legacy-3').toString('base64url'), { expiresAt: day(9) }),
+      '',
+      line('not a digest'),
+      '{"projectId":',
+      line(digest('legacy-4').toString('hex'), { projectId: 'NOWHERE' }),
+      line(digest('legacy-5').toString('hex'), { surprise: true }),
+      line(digest('legacy-6').toString('hex'), { owner: user('nobody') }),
+    ].join('\n');
+    const rehearsed = await made('alice', 'POST', '/v1/keys/import?dryRun=true', lines);
+    expect(rehearsed.body).toMatchObject({ imported: 3, unchanged: 0, failedCount: 5 });
+    expect(await verify('legacy-1')).toBe('NOT_FOUND');
+    const first = (await made('alice', 'POST', '/v1/keys/import', lines)).body as ImportBody;
+    expect(first).toMatchObject({ imported: 3, unchanged: 0 });
+    expect(first.failed.map(({ line: n, code }) => [n, code])).toEqual([
+      [5, 'VALIDATION'],
+      [6, 'BODY_MALFORMED'],
+      [7, 'NOT_FOUND'],
+      [8, 'VALIDATION'],
+      [9, 'OWNER_UNKNOWN'],
+    ]);
+    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({ imported: 0, unchanged: 3 });
+    for (const token of ['legacy-1', 'legacy-2', 'legacy-3']) expect(await verify(token)).toBe('VALID');
+
+    const { data } = (await made('alice', 'GET', '/v1/keys?label=from=legacy')).body as { data: KeyView[] };
+    expect(data[0]?.masked).toMatch(/^imported_/);
+    const elsewhere = line(digest('legacy-1').toString('hex'), { projectId: 'X1', owner: user('eve') });
+    expect((await made('eve', 'POST', '/v1/keys/import', elsewhere)).body).toMatchObject({
+      failed: [{ line: 1, code: 'KEY_ID_TAKEN' }],
+    });
+    await made('alice', 'DELETE', `/v1/keys/${data[0]?.id ?? ''}`);
+    expect((await made('alice', 'POST', '/v1/keys/import', lines.split('\n')[0])).body).toMatchObject({
+      failed: [{ line: 1, code: 'KEY_DELETED' }],
+    });
+    expect(await verify('legacy-1')).toBe('NOT_FOUND');
+    const keyed = await call('alice', 'POST', '/v1/keys/import', lines, { 'idempotency-key': 'x' });
+    expect(keyed.body).toMatchObject({ code: 'IDEMPOTENCY_KEY_REFUSED' });
+  });
+
+  it('takes ten thousand lines, twice', async () => {
+    const lines = Array.from({ length: 10_000 }, (_, n) => line(digest(`many-${n}`).toString('hex'))).join('\n');
+    const startedMs = performance.now();
+    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({
+      imported: 10_000,
+      failed: [],
+    });
+    const importedMs = performance.now();
+    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({ unchanged: 10_000 });
+    process.stdout.write(
+      `10,000 keys imported in ${Math.round(importedMs - startedMs)} ms, again in ${Math.round(performance.now() - importedMs)} ms\n`,
+    );
+    expect(await verify('many-9999')).toBe('VALID');
+  });
+});
+
+interface ImportBody {
+  readonly imported: number;
+  readonly failed: readonly { line: number; code: string }[];
+}
