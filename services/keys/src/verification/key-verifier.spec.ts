@@ -55,7 +55,7 @@ describe('verification', () => {
     expect(await world.verify(token)).toMatchObject({ valid: false, code: 'REVOKED', keyId });
   });
 
-  it('does the same work for a wrong secret, an unknown key, a deleted key and a valid one', async () => {
+  it('does the same work for a wrong secret, an unknown key, a deleted key and one seen for the first time', async () => {
     const valid = await world.key();
     const deleted = await world.key();
     await world.change(deleted.keyId, { type: 'KeyDeleted', data: { dataKeys: [] } });
@@ -64,11 +64,11 @@ describe('verification', () => {
       world.verifier.authenticate(token);
       return world.peppers.hashes - before;
     };
-    const all = [valid.token, newToken('live', valid.keyId), unknownToken, deleted.token];
-    expect(all.map(hashes)).toEqual([1, 1, 1, 1]);
+    const wrong = [newToken('live', valid.keyId), unknownToken, deleted.token];
+    expect([...wrong, valid.token].map(hashes)).toEqual([1, 1, 1, 1]);
     // While two peppers are in use, a key may need both; then every token gets both.
     await world.key({}, { pepper: '2' });
-    expect(all.map(hashes)).toEqual([2, 2, 2, 2]);
+    expect([...wrong, (await world.key()).token].map(hashes)).toEqual([2, 2, 2, 2]);
     const rotated = await world.key();
     const newer = await world.rotate(rotated.keyId, HOUR_MS);
     expect([rotated.token, newer, newToken('live', rotated.keyId)].map(hashes)).toEqual([2, 2, 2]);

@@ -1,7 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { Peppers } from '#libs/postgres';
-import { VERIFIER_BYTES } from './key-rows.js';
-import type { IndexedKey, VerificationIndex } from './verification-index.js';
+import { type KeyRow, VERIFIER_BYTES } from './key-rows.js';
+import { SeenSecrets } from './seen-secrets.js';
+import type { IndexedKey, OlderSecret, VerificationIndex } from './verification-index.js';
 
 /** Which of a key's secrets a token bears. */
 export interface MatchedSecret {
@@ -19,6 +20,7 @@ export interface MatchedSecret {
  * secret.
  */
 export class SecretMatcher {
+  private readonly seen = new SeenSecrets();
   private readonly newest = new Uint32Array(VERIFIER_BYTES / 4);
   private readonly newestBytes = new Uint8Array(this.newest.buffer);
   private readonly older = new Uint8Array(VERIFIER_BYTES);
@@ -29,34 +31,37 @@ export class SecretMatcher {
   ) {}
 
   match(key: IndexedKey | undefined, digest: Buffer, nowMs: number): MatchedSecret | undefined {
-    const row = key?.row.hasVerifier === true ? key.row : undefined;
+    const newest = key?.row.hasVerifier === true ? key.row : undefined;
     const superseded = key?.extras.older ?? undefined;
     const older = superseded !== undefined && superseded.retiresAtMs > nowMs ? superseded : undefined;
-    const newestPepper = row === undefined ? this.peppers.current : this.index.pepperVersion(row.pepper);
-    const olderPepper = older === undefined ? newestPepper : this.index.pepperVersion(older.pepper);
+    const seen = key === undefined ? 0 : this.seen.versionOf(digest, key.row);
+    const version = seen === 0 ? this.compare(newest, older, digest) : seen;
+    if (key === undefined || version === 0) return undefined;
+    if (seen === 0) this.seen.remember(digest, key.row, version);
+    if (newest !== undefined && version === newest.secretVersion)
+      return { version, pepperVersion: this.index.pepperVersion(newest.pepper), superseded: false, retiresAtMs: null };
+    if (older?.version !== version) return undefined;
+    const { pepper, retiresAtMs } = older;
+    return { version, pepperVersion: this.index.pepperVersion(pepper), superseded: true, retiresAtMs };
+  }
 
+  /** The version of the secret that the digest belongs to; 0 if to none. */
+  private compare(newest: KeyRow | undefined, older: OlderSecret | undefined, digest: Buffer): number {
+    const newestPepper = newest === undefined ? this.peppers.current : this.index.pepperVersion(newest.pepper);
+    const olderPepper = older === undefined ? newestPepper : this.index.pepperVersion(older.pepper);
     const newestMac = this.mac(newestPepper, digest);
     // While two peppers are in use some keys need both hashes, so every token gets both.
     const bothPeppers = this.index.pepperVersionsSeen > 1 || olderPepper !== newestPepper;
     const olderMac = bothPeppers ? this.mac(olderPepper, digest) : newestMac;
 
-    if (row === undefined) this.newest.fill(0);
-    else row.copyVerifier(this.newest);
+    if (newest === undefined) this.newest.fill(0);
+    else newest.copyVerifier(this.newest);
     if (older === undefined) this.older.fill(0);
     else this.older.set(older.verifier);
     const isNewest = timingSafeEqual(newestMac, this.newestBytes);
     const isOlder = timingSafeEqual(olderMac, this.older);
-
-    if (row !== undefined && isNewest)
-      return { version: row.secretVersion, pepperVersion: newestPepper, superseded: false, retiresAtMs: null };
-    if (older !== undefined && isOlder)
-      return {
-        version: older.version,
-        pepperVersion: olderPepper,
-        superseded: true,
-        retiresAtMs: older.retiresAtMs,
-      };
-    return undefined;
+    if (newest !== undefined && isNewest) return newest.secretVersion;
+    return older !== undefined && isOlder ? older.version : 0;
   }
 
   private mac(pepperVersion: string, digest: Buffer): Buffer {
