@@ -46,8 +46,8 @@ describe('import of the digests of another system', () => {
     const lines = Array.from({ length: KEYS }, (_, n) => line(n));
     expect(await importLines(lines.slice(0, 100), '?dryRun=true')).toMatchObject({ imported: 100, failed: [] });
     expect((await verify(steward, tokenOf(0))).code).toBe('NOT_FOUND');
-    expect(await importLines(lines)).toEqual({ imported: KEYS, unchanged: 0, failed: [] });
-    expect(await importLines(lines)).toEqual({ imported: 0, unchanged: KEYS, failed: [] });
+    expect(await importLines(lines)).toMatchObject({ imported: KEYS, unchanged: 0, failed: [] });
+    expect(await importLines(lines)).toMatchObject({ imported: 0, unchanged: KEYS, failed: [] });
     for (const n of [0, 1, 2, 5_000, 9_999])
       expect(await verify(steward, tokenOf(n))).toMatchObject({ code: 'VALID', owner: { type: 'user', id: 'bob' } });
     expect((await verify(steward, tokenOf(KEYS))).code).toBe('NOT_FOUND');

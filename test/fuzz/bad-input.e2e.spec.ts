@@ -55,6 +55,7 @@ describe('bad input', () => {
     steward = await StewardProcess.start();
     await aProject(steward);
     const { key } = await aKey(steward);
+    await steward.call('PUT', '/v1/principals/batch-runner', { body: { type: 'service', role: 'service' } });
     const fills: Record<string, string> = {
       tenantId: 'acme',
       projectId: 'GOV112345',

@@ -75,8 +75,8 @@ describe('parseStrictJson', () => {
 
   it('takes 16 levels and refuses 17', () => {
     expect(parse('['.repeat(16) + ']'.repeat(16))).toBeDefined();
-    expect(refusal('['.repeat(17) + ']'.repeat(17))).toEqual(['BODY_MALFORMED', 'body']);
-    expect(refusal('{"a":'.repeat(17) + '1' + '}'.repeat(17))).toEqual(['BODY_MALFORMED', 'body']);
+    expect(refusal('['.repeat(17) + ']'.repeat(17))).toEqual(['BODY_MALFORMED', 'body.0']);
+    expect(refusal('{"a":'.repeat(17) + '1' + '}'.repeat(17))).toEqual(['BODY_MALFORMED', 'body.a']);
     expect(parse(`[${'[],'.repeat(100)}[]]`)).toHaveLength(101);
   });
 

@@ -95,13 +95,13 @@ class Scanner {
   }
 
   private open(names: Set<string> | undefined): void {
+    if (this.frames.length === JSON_DEPTH_MAX) {
+      // The field at the top is what its sender knows by name; the sixteen places below would only be counted.
+      const field = ['body', ...this.frames.slice(0, 1).map(({ at }) => printableName(String(at)))].join('.');
+      const fault = `is nested deeper than ${JSON_DEPTH_MAX} levels`;
+      throw malformed(`${field} ${fault}.`, field, fault);
+    }
     this.frames.push({ names, at: 0 });
-    if (this.frames.length > JSON_DEPTH_MAX)
-      throw malformed(
-        `The body is nested deeper than ${JSON_DEPTH_MAX} levels.`,
-        'body',
-        `is nested deeper than ${JSON_DEPTH_MAX} levels`,
-      );
     this.expectsName = names !== undefined;
     this.at += 1;
   }
