@@ -97,7 +97,7 @@ describe('the command line beside a running Steward', () => {
     );
     await client.end();
     expect(rows.map(({ envelope }) => (JSON.parse(envelope) as { type: string }).type)).toEqual(['KeyCreated']);
-    expect(rows.join('')).not.toContain(recovered);
+    expect(rows[0]?.envelope).not.toContain(recovered);
   });
 
   it('retires no version of a key file that is current, unknown or in use', async () => {
@@ -142,7 +142,8 @@ describe('the command line beside a running Steward', () => {
     expect((await cli('check')).stdout).toContain('FAULT parked');
 
     const failed = await cli('quarantine', 'retry', 'tenancy', 'tenant-beta');
-    expect(failed).toMatchObject({ code: 1, stdout: expect.stringContaining('1 stay parked under tenant-beta') });
+    expect(failed.code).toBe(1);
+    expect(failed.stdout).toContain('1 stay parked under tenant-beta');
     const skipped = await cli('quarantine', 'skip', 'tenancy', 'tenant-beta', '--reason', 'planted by a test');
     expect(skipped).toMatchObject({ code: 0 });
     expect((await cli('quarantine', 'list')).stdout).toBe('Nothing is parked.\n');

@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { Refusal } from '#libs/eventsourcing';
 import { withoutSecrets } from '#libs/platform';
 
@@ -72,10 +73,11 @@ export function sentenceOf(error: unknown): string {
 
 function wordsOf(error: unknown): string {
   if (error instanceof Refusal) return error.detail;
-  if (error instanceof AggregateError && error.message === '') return wordsOf(error.errors[0]);
-  if (!(error instanceof Error)) return 'Something went wrong that is no error.';
-  const { code } = error as NodeJS.ErrnoException;
+  // The driver's errors come from Node's own realm, which need not be this one.
+  if (!types.isNativeError(error)) return 'Something went wrong that is no error.';
+  const { code, errors } = error as NodeJS.ErrnoException & { readonly errors?: readonly unknown[] };
   if (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'ENOTFOUND' || code === 'ETIMEDOUT')
     return `The database cannot be reached (${code}).`;
+  if (error.message === '' && errors !== undefined) return wordsOf(errors[0]);
   return error.message === '' ? error.name : error.message;
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { eventTypes } from '#libs/contracts';
-import { chainHashOf, Codec, type DataKeys, leafHashOf } from '#libs/eventsourcing';
+import { chainHashOf, Codec, leafHashOf } from '#libs/eventsourcing';
 import { KeyEncryptionKeys, PostgresDataKeys, PostgresEventStore, ProjectionHost } from '#libs/postgres';
 import { writeHistory } from '#libs/testing';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../../../libs/postgres/src/testing/embedded-ledger.js';
@@ -92,7 +92,7 @@ describe('steward check', () => {
     const kek = new KeyEncryptionKeys('1', new Map([['1', randomBytes(32)]]));
     dataKeys = new PostgresDataKeys({ connection: ledger.program, kek });
     codec = new Codec(eventTypes, dataKeys);
-    for (let n = 0; n < HISTORIES; n += 1) await writeHistory({ store, codec, dataKeys: dataKeys as DataKeys }, n);
+    for (let n = 0; n < HISTORIES; n += 1) await writeHistory({ store, codec, dataKeys }, n);
     const { rows } = await pool.query<{ envelope: string }>(
       `select envelope from ledger.events where type in ('KeyDeleted', 'SubjectErased')`,
     );
@@ -258,7 +258,7 @@ describe('steward check', () => {
 
   it('holds every read model against a fold of the log, and names the rows that differ', async () => {
     const host = new ProjectionHost({ database: pool, store, codec, projections });
-    await host.start();
+    host.start();
     try {
       const head = await store.head();
       for (const { name } of projections) expect(await host.reach(name, head, REACHED_MS)).toBe(true);

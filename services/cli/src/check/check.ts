@@ -65,7 +65,14 @@ export async function checkStore(options: CheckOptions): Promise<CheckResult> {
       onFault({ kind: 'read-model-differs', detail: `${projection.name}: the log cannot be folded` });
       readModels.push({ projection: projection.name, state: 'different', tables: [] });
     }
-  return { ...ledger, faults, ledgerMs, readModels, readModelsMs: performance.now() - startedMs - ledgerMs };
+  const readModelsMs = performance.now() - startedMs - ledgerMs;
+  return {
+    ...ledger,
+    faults,
+    ledgerMs: Math.round(ledgerMs),
+    readModels,
+    readModelsMs: Math.round(readModelsMs),
+  };
 }
 
 async function checkLedger(

@@ -28,7 +28,7 @@ export function addRebuild(program: Command, terminal: Terminal): void {
             terminal.signal,
           );
           progress.clear();
-          results.push({ projection: name, ...result });
+          results.push({ projection: name, ...result, durationMs: Math.round(result.durationMs) });
           if (options.json !== true)
             terminal.print(
               `${name}: ${count(result.eventsApplied)} events in ${perSecond(result.eventsApplied, result.durationMs)}; generation ${result.generation} is live at position ${result.position}.`,

@@ -22,6 +22,7 @@ export function addRetireVersion(admin: Command, terminal: Terminal): void {
         owner.on('error', () => undefined);
         await owner.connect();
         try {
+          if (!(await isKnown(owner, kind, version))) throw new Error(`There is no version ${version} of the ${kind}.`);
           const uses = (): Promise<number> => pepperUses({ ...database, store, codec, clock, version });
           await retireVersion(owner, kind, version, file, uses);
         } finally {
@@ -30,6 +31,15 @@ export function addRetireVersion(admin: Command, terminal: Terminal): void {
       });
       terminal.print(`Version ${version} of the ${kind} is retired.`);
     });
+}
+
+/** Whoever opened the store has held the file's versions against these. */
+async function isKnown(owner: pg.Client, kind: 'kek' | 'pepper', version: string): Promise<boolean> {
+  const { rowCount } = await owner.query('select 1 from ledger.key_checks where kind = $1 and version = $2', [
+    kind,
+    version,
+  ]);
+  return rowCount === 1;
 }
 
 interface PepperUses {
