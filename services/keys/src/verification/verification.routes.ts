@@ -22,7 +22,8 @@ import { readVerifyBatch, readVerifyRequest } from './verify-request.js';
 
 const mayVerify: Requirement = { action: 'keys:verify', target: 'list', decidesFromMemory: true };
 
-const one = (header: string | string[] | undefined): string | undefined => [header].flat().join(', ') || undefined;
+const one = (header: string | string[] | undefined): string | undefined =>
+  Array.isArray(header) ? header.join(', ') : header === '' ? undefined : header;
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 
