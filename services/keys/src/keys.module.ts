@@ -11,6 +11,7 @@ import { KeyWriter } from './key-writer.js';
 import { keyCommandHandlers } from './key.commands.js';
 import { keyQueryHandlers } from './key.queries.js';
 import { KeysController } from './keys.controller.js';
+import { KeysGrpc } from './keys.grpc.js';
 import { NewSecrets } from './new-secrets.js';
 import { keyDeadlinesProjection } from './projections/key-deadlines.projection.js';
 import { keyListProjection } from './projections/key-list.projection.js';
@@ -39,6 +40,7 @@ export { NewSecrets } from './new-secrets.js';
     BulkChangeKeysHandler,
     ImportKeysHandler,
     TimeHandler,
+    KeysGrpc,
     ...keyQueryHandlers,
   ],
   exports: [BootstrapKeys],

@@ -135,6 +135,19 @@ export class KeyVerifier extends CredentialVerifier {
     return keyId === undefined ? undefined : this.shown(keyId, digest, this.clock.nowMs())?.keyId;
   }
 
+  /** As lookUp, but a key is missing only at the head. Throws NOT_FOUND, and STORE_UNAVAILABLE if the head is out of reach. */
+  async find(token: string): Promise<string> {
+    const known = this.lookUp(token);
+    if (known !== undefined) return known;
+    if (!(await this.reachHead()))
+      throw new Refusal('STORE_UNAVAILABLE', 'Whether there is such a key cannot be told now.', {
+        retryAfterSeconds: 1,
+      });
+    const found = this.lookUp(token);
+    if (found === undefined) throw new Refusal('NOT_FOUND', 'There is no key of this token here.');
+    return found;
+  }
+
   /** True when the indexes have passed the head; false where memory has to do. */
   async reachHead(): Promise<boolean> {
     try {

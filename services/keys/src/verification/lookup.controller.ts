@@ -1,7 +1,6 @@
 import { Body, Controller, HttpCode, Post } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiTags } from '@nestjs/swagger';
-import { Refusal } from '#libs/eventsourcing';
 import { Context, Gatekeeper, type RequestContext, Requires, Targets, TextField } from '#libs/platform';
 import { TOKEN_BYTES_MAX } from '../key-secret.js';
 import { GetKeyQuery } from '../key.queries.js';
@@ -33,22 +32,10 @@ export class LookupController {
   @HttpCode(200)
   @Requires('keys:lookup', 'list')
   async lookup(@Body() { token }: LookupBody, @Context() context: RequestContext): Promise<KeyView> {
-    const keyId = await this.find(token);
+    const keyId = await this.verifier.find(token);
     await this.gatekeeper.authorize(context, 'keys:lookup', () => this.targets.key(keyId));
     const { key, revision, position } = await this.queries.execute(new GetKeyQuery(keyId));
     context.answered({ revision, position });
     return key;
-  }
-
-  private async find(token: string): Promise<string> {
-    const known = this.verifier.lookUp(token);
-    if (known !== undefined) return known;
-    if (!(await this.verifier.reachHead()))
-      throw new Refusal('STORE_UNAVAILABLE', 'Whether there is such a key cannot be told now.', {
-        retryAfterSeconds: 1,
-      });
-    const found = this.verifier.lookUp(token);
-    if (found === undefined) throw new Refusal('NOT_FOUND', 'There is no key of this token here.');
-    return found;
   }
 }
