@@ -1,24 +1,8 @@
-import { CommandBus, CqrsModule } from '@nestjs/cqrs';
-import { Test, type TestingModule } from '@nestjs/testing';
 import { keyStream } from '#libs/contracts';
-import { IndexFollower } from '#libs/eventsourcing';
-import {
-  AccessIndex,
-  AcknowledgedPositions,
-  CLOCK,
-  createLogger,
-  DATA_KEYS,
-  KeyDirectory,
-  LEDGER,
-  Metrics,
-  POOL,
-  ReadModels,
-} from '#libs/platform';
+import { createLogger, Metrics } from '#libs/platform';
 import { sampleEvents } from '#libs/testing';
-import { ExpiryScheduler, TimeHandler } from './expiry.scheduler.js';
-import { KeyFacts } from './key-facts.js';
-import { KeyWriter } from './key-writer.js';
-import { LastUsedRecorder } from './last-used.js';
+import { ExpiryScheduler } from './expiry.scheduler.js';
+import { type KeyCommands, startKeyCommands } from './testing/key-commands.js';
 import { type KeyLedger, startKeyLedger } from './testing/key-ledger.js';
 
 const T0 = Date.UTC(2026, 0, 1);
@@ -28,40 +12,16 @@ const scope = { tenantId: 'acme', projectId: 'GOV1' };
 const attributes = sampleEvents.find(({ event }) => event.type === 'KeyCreated')?.event.data as object;
 
 let ledger: KeyLedger;
-const started: TestingModule[] = [];
+const started: KeyCommands[] = [];
 
 /** A scheduler as a process that has just started has one; the test says when it looks, and not its timer. */
 async function startScheduler(): Promise<ExpiryScheduler> {
-  const access = new AccessIndex();
-  const follower = new IndexFollower({ store: ledger.store, codec: ledger.codec, indexes: [access] });
-  follower.start();
-  await follower.ready;
-  const module = await Test.createTestingModule({
-    imports: [CqrsModule],
-    providers: [
-      { provide: LEDGER, useValue: ledger.ledger },
-      { provide: POOL, useValue: ledger.pool },
-      { provide: CLOCK, useValue: ledger.clock },
-      { provide: DATA_KEYS, useValue: ledger.dataKeys },
-      { provide: ReadModels, useValue: ledger.host },
-      { provide: AcknowledgedPositions, useValue: { of: () => undefined, max: () => undefined } },
-      { provide: KeyDirectory, useValue: { find: () => undefined } },
-      { provide: AccessIndex, useValue: access },
-      { provide: IndexFollower, useValue: follower },
-      { provide: LastUsedRecorder, useValue: ledger.lastUsed },
-      KeyFacts,
-      KeyWriter,
-      TimeHandler,
-    ],
-  }).compile();
-  await module.init();
-  started.push(module);
-  closers.push(() => follower.close());
+  const commands = await startKeyCommands(ledger);
+  started.push(commands);
   const { pool, clock, host } = ledger;
   const logger = createLogger({ level: 'silent' });
-  return new ExpiryScheduler(pool, clock, logger, module.get(CommandBus), host, module.get(KeyFacts), new Metrics());
+  return new ExpiryScheduler(pool, clock, logger, commands.bus, host, commands.facts, new Metrics());
 }
-const closers: (() => Promise<void>)[] = [];
 
 const signal = new AbortController().signal;
 
@@ -91,8 +51,7 @@ beforeAll(async () => {
   ledger = await startKeyLedger();
 });
 afterAll(async () => {
-  for (const close of closers) await close();
-  for (const module of started) await module.close();
+  for (const commands of started) await commands.close();
   await ledger.stop();
 });
 
