@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { faultKinds } from './check/fault.js';
 import { runSteward } from './program.js';
 import { projections } from './session.js';
 import { EXIT_FAULT, EXIT_USAGE } from './terminal.js';
@@ -72,6 +74,11 @@ describe('the command line of steward', () => {
     });
     expect(code).toBe(EXIT_FAULT);
     expect(told).toBe('steward: The database cannot be reached (ECONNREFUSED).\n');
+  });
+
+  it('has every kind of fault on the page that describes it', () => {
+    const page = readFileSync(new URL('../../../docs/guides/command-line.md', import.meta.url), 'utf8');
+    expect(faultKinds.filter((kind) => !page.includes(`\`${kind}\``))).toEqual([]);
   });
 
   it('knows every projection by a name of its own', () => {
