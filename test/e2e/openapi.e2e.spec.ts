@@ -1,0 +1,31 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { StewardProcess } from '#libs/testing';
+
+const file = new URL('../../docs/api/openapi.json', import.meta.url);
+
+describe('the OpenAPI document', () => {
+  let steward: StewardProcess;
+  beforeAll(async () => {
+    steward = await StewardProcess.start();
+  });
+  afterAll(async () => {
+    await steward.stop();
+  });
+
+  it('is the one that is checked in (`npm run openapi` writes it anew)', async () => {
+    const response = await fetch(`${steward.url}/openapi.json`);
+    const served = `${JSON.stringify(await response.json(), null, 2)}\n`;
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, served);
+    expect(served).toBe(readFileSync(file, 'utf8'));
+  });
+
+  it('has a reader that loads nothing from elsewhere', async () => {
+    const page = await (await fetch(`${steward.url}/docs`)).text();
+    const loaded = [...page.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path as string);
+    expect(loaded.length).toBeGreaterThan(2);
+    for (const path of loaded) {
+      expect(path).toMatch(/^\/docs\//);
+      expect((await fetch(steward.url + path)).status).toBe(200);
+    }
+  });
+});
