@@ -12,7 +12,7 @@ import { processTree } from '../../libs/testing/src/process-tree.js';
  */
 const full = process.env['STEWARD_FAULT_SIZE'] === 'full';
 const ROUNDS = full ? 20 : 4;
-const COMMANDS_PER_ROUND = full ? 100 : 75;
+const COMMANDS_PER_ROUND = 100;
 const ACKNOWLEDGED_MIN = full ? 1_000 : 200;
 const CALLERS = 8;
 
@@ -60,9 +60,13 @@ async function storedMarkers(dataDir: string): Promise<Map<string, string[]>> {
       "select lpad(position::text, 20, '0') as position, envelope from ledger.events order by position",
     );
     const found = new Map<string, string[]>();
-    for (const { position, envelope } of rows)
-      for (const [marker] of envelope.matchAll(/marker-\d+-\d+/g))
-        found.set(marker, [...(found.get(marker) ?? []), position]);
+    for (const { position, envelope } of rows) {
+      // A KeyUpdated also names what was there before, so only what it wrote counts.
+      const { data } = JSON.parse(envelope) as { data: { name?: string | null; changes?: { to: unknown }[] } };
+      for (const written of [data.name, ...(data.changes ?? []).map(({ to }) => to)])
+        if (typeof written === 'string' && written.startsWith('marker-'))
+          found.set(written, [...(found.get(written) ?? []), position]);
+    }
     return found;
   } finally {
     await client.end();
