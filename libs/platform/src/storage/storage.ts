@@ -76,6 +76,26 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
     log.warn({ err }, 'An idle connection of the read models was lost.');
   });
   const store = new PostgresEventStore({ connection, ...refuse });
+  try {
+    return await openParts({ database, pool, store, refuse, log }, options);
+  } catch (error) {
+    // Connections left open would keep a program that is refused from ending.
+    await Promise.allSettled([pool.end(), store.close()]);
+    throw error;
+  }
+}
+
+interface Connected {
+  readonly database: OpenDatabase;
+  readonly pool: pg.Pool;
+  readonly store: PostgresEventStore;
+  readonly refuse: { readonly refuse?: () => 'disk-full' | undefined };
+  readonly log: Logger;
+}
+
+async function openParts(connected: Connected, options: OpenStorageOptions): Promise<Storage> {
+  const { database, pool, store, refuse, log } = connected;
+  const { connection } = database;
   const storeIsEmpty = (await store.head()) === store.origin;
   const keyFileOptions = { kekFile: database.kekFile, pepperFile: database.pepperFile, storeIsEmpty };
   const { kek, peppers, installationKey } = await loadOrCreateKeyFiles(keyFileOptions);
@@ -104,25 +124,7 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
       options.onLost?.(err);
     },
   });
-  const projections = new ProjectionHost({
-    database: pool,
-    store,
-    codec,
-    listener: {
-      parked: (projection, key, event, reason) => {
-        log.error(
-          { projection, key, position: event.position, reason },
-          'An event is parked: see `steward quarantine`.',
-        );
-      },
-      failed: (projection, err) => {
-        log.error({ projection, err }, 'A projection stopped.');
-      },
-      retrying: (projection, err) => {
-        log.warn({ projection, err }, 'A projection waits for the database.');
-      },
-    },
-  });
+  const projections = projectionHost(connected, codec);
   const acknowledged = new Acknowledged();
   database.onLost((error) => options.onLost?.(error));
   return {
@@ -159,4 +161,26 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
       await database.close();
     },
   };
+}
+
+function projectionHost({ pool, store, log }: Connected, codec: Codec): ProjectionHost {
+  return new ProjectionHost({
+    database: pool,
+    store,
+    codec,
+    listener: {
+      parked: (projection, key, event, reason) => {
+        log.error(
+          { projection, key, position: event.position, reason },
+          'An event is parked: see `steward quarantine`.',
+        );
+      },
+      failed: (projection, err) => {
+        log.error({ projection, err }, 'A projection stopped.');
+      },
+      retrying: (projection, err) => {
+        log.warn({ projection, err }, 'A projection waits for the database.');
+      },
+    },
+  });
 }
