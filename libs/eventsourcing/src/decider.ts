@@ -40,7 +40,12 @@ export class Refusal extends Error {
   constructor(
     readonly code: ErrorCode,
     readonly detail: string,
-    readonly extra: { readonly errors?: readonly FieldError[]; readonly retryAfterSeconds?: number } = {},
+    readonly extra: {
+      readonly errors?: readonly FieldError[];
+      readonly retryAfterSeconds?: number;
+      /** Further members of the problem document (RFC 9457, 3.2): `violations` of a denied reservation, for instance. */
+      readonly extensions?: Readonly<Record<string, unknown>>;
+    } = {},
   ) {
     super(`${code}: ${detail}`);
     this.name = 'Refusal';

@@ -62,8 +62,9 @@ export function refusalOf(error: unknown): Refusal {
 
 export function problemOf(refusal: Refusal, requestId: string): Problem {
   const { status, title } = errorCodes[refusal.code];
-  const { errors } = refusal.extra;
+  const { errors, extensions } = refusal.extra;
   return {
+    ...extensions,
     type: `/docs/errors#${refusal.code}`,
     title,
     status,

@@ -1,0 +1,94 @@
+import type { ProjectQuotaEvent, QuotaScope } from '#libs/contracts';
+import type { Catalogue } from './catalogue.js';
+import { evolve } from './evolve.js';
+import { isAbove, limitOfCounter } from './limits.js';
+import { byScopeThenName, type Counter, type ProjectQuota, type Scope } from './project-quota.js';
+
+/** What surrounds a decision: the recordedAt that its events will bear, and the facts that are no part of the stream. */
+export interface Moment {
+  readonly at: string;
+  readonly catalogue: Catalogue;
+  readonly commandId: string;
+  readonly requestHash: string | null;
+}
+
+interface TrialMark {
+  readonly journal: number;
+  readonly events: number;
+}
+
+export const scopeOf = (scope: Scope): QuotaScope =>
+  scope.userId === null ? { type: 'project', userId: null } : { type: 'member', userId: scope.userId };
+
+/**
+ * One decision under way. Every event is folded as soon as it is decided, so the rules that follow see it; whoever runs
+ * the trial undoes it all if it is refused.
+ */
+export class Trial {
+  readonly events: ProjectQuotaEvent[] = [];
+  private readonly touched = new Set<Counter>();
+
+  constructor(
+    readonly state: ProjectQuota,
+    readonly moment: Moment,
+  ) {
+    state.touched = this.touched;
+  }
+
+  get at(): string {
+    return this.moment.at;
+  }
+
+  get catalogue(): Catalogue {
+    return this.moment.catalogue;
+  }
+
+  emit(event: ProjectQuotaEvent): void {
+    if (this.state.status === 'absent')
+      this.write({
+        type: 'ProjectQuotaOpened',
+        data: { catalogueRevision: this.catalogue.revision, overcommit: this.state.overcommit },
+      });
+    this.write(event);
+  }
+
+  /** A moment of this trial to which it can go back. */
+  mark(): TrialMark {
+    return { journal: this.state.journal.mark(), events: this.events.length };
+  }
+
+  backTo({ journal, events }: TrialMark): void {
+    this.state.journal.undo(journal);
+    this.events.length = events;
+  }
+
+  private write(event: ProjectQuotaEvent): void {
+    const { at: recordedAt, commandId, requestHash } = this.moment;
+    evolve(this.state, event, { revision: this.state.revision + 1, recordedAt, commandId, requestHash });
+    this.events.push(event);
+  }
+
+  /** What the decision has brought above its limit, or back under it, is said in the same append. */
+  settle(): void {
+    const { state, catalogue } = this;
+    for (const counter of [...this.touched].sort(byScopeThenName)) {
+      const limit = limitOfCounter(state, catalogue, counter);
+      const { used, reserved, resource } = counter;
+      const isOver = isAbove(used + reserved, limit);
+      if (isOver === counter.over) continue;
+      const { service, resource: name } = resource;
+      this.emit({
+        type: isOver ? 'OverQuotaEntered' : 'OverQuotaCleared',
+        data: { scope: scopeOf(counter.scope), service, resource: name, limit, used, reserved },
+      });
+    }
+    for (const userId of this.endedOrphans()) this.emit({ type: 'QuotaMemberClosed', data: { userId } });
+  }
+
+  private endedOrphans(): string[] {
+    const scopes = new Set([...this.touched].map((counter) => counter.scope));
+    return [...scopes]
+      .flatMap(({ userId, removed, open, live }) => (removed && userId !== null && open + live === 0 ? userId : []))
+      .sort();
+  }
+}
