@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
+import { findPackage, materialise } from '../../postgres/src/embedded/binaries.js';
 
 /** A PostgreSQL that Steward did not start: what the server tier runs on. */
 export interface ExternalPostgres {
@@ -59,8 +60,12 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** The newest server that Debian's packages have put here. */
-async function localBinaries(): Promise<string | undefined> {
+/** The newest server that Debian's packages have put here; else the one that the embedded tier runs, laid out below `folder`. */
+async function binariesFor(folder: string): Promise<string> {
+  return (await debianBinaries()) ?? materialise(await findPackage(), folder);
+}
+
+async function debianBinaries(): Promise<string | undefined> {
   const versions = await readdir(DEBIAN_FOLDER).catch(() => []);
   const newest = versions
     .map(Number)
@@ -105,10 +110,11 @@ class LocalServer implements ExternalPostgres {
     return process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
   }
 
-  static async start(binaries: string): Promise<LocalServer> {
+  static async start(): Promise<LocalServer> {
     const folder = await mkdtemp(join(tmpdir(), 'steward-pg-'));
     const { uid, gid } = LocalServer.user;
     if (uid !== undefined && gid !== undefined) await chown(folder, uid, gid);
+    const binaries = await binariesFor(folder);
     const password = randomBytes(12).toString('hex');
     const passwordFile = join(folder, 'password');
     await writeFile(passwordFile, password, { mode: 0o644 });
@@ -171,7 +177,7 @@ class LocalServer implements ExternalPostgres {
 
 /**
  * The server that `STEWARD_TEST_DATABASE_URL` names; else one in a container where Docker runs; else a process of the
- * PostgreSQL that is installed here.
+ * PostgreSQL that is installed here or that the embedded tier brings.
  */
 export async function startExternalPostgres(): Promise<ExternalPostgres> {
   const given = process.env['STEWARD_TEST_DATABASE_URL'];
@@ -179,7 +185,5 @@ export async function startExternalPostgres(): Promise<ExternalPostgres> {
     return { url: given, version: await versionOf(given), kind: 'given', stop: () => Promise.resolve() };
   const container = await startContainer();
   if (container !== undefined) return container;
-  const binaries = await localBinaries();
-  if (binaries !== undefined) return LocalServer.start(binaries);
-  throw new Error('No PostgreSQL: set STEWARD_TEST_DATABASE_URL, start Docker or install the package postgresql.');
+  return LocalServer.start();
 }
