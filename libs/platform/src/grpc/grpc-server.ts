@@ -10,7 +10,6 @@ import {
   type UntypedHandleCall,
 } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
@@ -28,6 +27,7 @@ import { RequestContexts, revisionOf } from '../request-contexts.js';
 import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
 import { addressOfPeer, callerAddress, GrpcAnswer, headerOf, idFieldsOf } from './grpc-call.js';
 import type { GrpcMethod, UnaryMethod } from './grpc-methods.js';
+import { reflectionOf } from './reflection.js';
 import { rpcStatusOf } from './rpc-status.js';
 
 /** Where the .proto files stand, in the sources and beside the built program alike. */
@@ -84,9 +84,10 @@ export class GrpcServer implements Drainable {
   /** The port it listens on; 0 asks for any. */
   async listen(port: number, host: string): Promise<number> {
     const files = [...new Set(this.added.map(({ protoFile }) => protoFile))];
-    const definitions = loadSync(files, { ...LOADER, includeDirs: [PROTO_ROOT] });
+    const options = { ...LOADER, includeDirs: [PROTO_ROOT] };
+    const definitions = loadSync(files, options);
     for (const added of this.added) this.serve(added, definitions);
-    new ReflectionService(definitions).addToServer(this.server);
+    reflectionOf(files, options).addToServer(this.server);
     this.health.addToServer(this.server);
     const { tls } = this.config;
     const credentials =
