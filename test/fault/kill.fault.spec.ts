@@ -91,7 +91,7 @@ describe(`kill -9, seed ${seed}`, () => {
             journal.push(await command(steward, `marker-${round}-${sent}`, keyIds));
           }
         });
-        const dieAfter = COMMANDS_PER_ROUND * (0.6 + 0.4 * random());
+        const dieAfter = COMMANDS_PER_ROUND * (0.7 + 0.3 * random());
         while (sent < dieAfter) await sleep(1);
         // Odd rounds take PostgreSQL and all its children along.
         const victims = round % 2 === 1 ? await processTree(dataDir, steward.pid) : [steward.pid];
