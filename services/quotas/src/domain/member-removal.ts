@@ -20,11 +20,12 @@ export function removeQuotaMember(command: RemoveQuotaMember, trial: Trial): Rem
   const member = state.members.get(userId);
   if (!force) holdRemovable(command, trial, member);
   // Who has nothing here leaves no trace here.
-  if (member === undefined || (isEmpty(member) && (member.removed || member.limits.size === 0)))
+  if (member === undefined || (isEmpty(member) && member.limits.size === 0))
     return { kind: 'removal', partsDone: command.partsDone, complete: true };
   const target = disposition === 'transfer' && to !== null && state.members.get(to)?.removed !== true ? to : null;
   const isOrphaned = disposition === 'transfer' && target === null;
-  if (!member.removed)
+  // Who has limits again since it left had come back, and leaves once more.
+  if (!member.removed || member.limits.size > 0)
     trial.emit({
       type: 'QuotaMemberRemoved',
       data: { userId, disposition: isOrphaned ? 'orphan' : disposition, to: target },

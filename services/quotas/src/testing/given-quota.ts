@@ -200,7 +200,7 @@ export function given(...steps: readonly Step[]) {
           expect(decided.map((event, n) => (typeof events[n] === 'string' ? event.type : event))).toEqual(events);
         },
         answers: (part: Partial<QuotaAnswers[Command['type']]>) => {
-          expect(run().answer).toMatchObject(part as object);
+          expect(run().answer).toMatchObject(part);
         },
         changesNothing: () => {
           expect(run().events).toEqual([]);
