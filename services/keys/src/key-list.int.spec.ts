@@ -123,7 +123,9 @@ const filters: [string, KeyFilter, (key: Made) => boolean][] = [
   ['what was used', { neverUsed: false }, (key) => key.lastUsedAt !== null],
   ['a part of the name in any case', { q: 'ÜNÏ' }, (key) => key.name?.includes('Ünï') === true],
   ['the start of the ID', { q: '000000000000003' }, (key) => key.keyId.startsWith('key_000000000000003')],
+  ['the start of the whole ID', { q: 'key_000000000000001' }, (key) => key.keyId.startsWith('key_000000000000001')],
   ['a pattern that is none', { q: '%' }, () => false],
+  ['what contradicts itself', { neverUsed: true, lastUsedBefore: day(90) }, () => false],
   [
     'several things at once',
     { projectId: 'P2', status: ['active'], neverUsed: false },
@@ -133,9 +135,11 @@ const filters: [string, KeyFilter, (key: Made) => boolean][] = [
 
 describe('a list of keys', () => {
   it.each(filters)('filters by %s, over all its pages', async (_name, filter, matches) => {
-    const ids = await list(filter);
-    expect([...ids].sort()).toEqual(expected(matches));
-    expect(new Set(ids).size).toBe(ids.length);
+    for (const sort of ['createdAt', '-lastUsedAt'] as const) {
+      const ids = await list(filter, sort);
+      expect([...ids].sort()).toEqual(expected(matches));
+      expect(new Set(ids).size).toBe(ids.length);
+    }
     expect((await matchingKeyIds(ledger.pool, { access: seeing(everything), filter, at: AT }, 1000)).sort()).toEqual(
       expected(matches),
     );

@@ -85,6 +85,13 @@ function visibleRows({ visible }: Access, bind: Bind): string {
   return rules.length === 0 ? 'false' : `(${rules.join(' or ')})`;
 }
 
+/** No pattern and so no wildcard: whatever the caller typed is looked for as it is. */
+function textIs(q: string, bind: Bind): string {
+  // A whole prefix asks for IDs alone, which an index answers however many keys there are.
+  if (q.startsWith('key_')) return `starts_with(k.key_id, ${bind(q)})`;
+  return `(strpos(k.search, ${bind(searchable(q))}) > 0 or starts_with(k.key_id, ${bind(`key_${q}`)}))`;
+}
+
 function conditionsOf(access: Access, filter: KeyFilter, at: string, bind: Bind): string[] {
   const { projectId, ownerId, status, label, scope, expiresBefore, expiresAfter, lastUsedBefore, neverUsed, q } =
     filter;
@@ -100,11 +107,7 @@ function conditionsOf(access: Access, filter: KeyFilter, at: string, bind: Bind)
   if (expiresAfter !== undefined) conditions.push(`k.expires_at > ${bind(expiresAfter)} and k.expires_at < 'infinity'`);
   if (lastUsedBefore !== undefined) conditions.push(usage(` and u.last_used_at < ${bind(lastUsedBefore)}`));
   if (neverUsed !== undefined) conditions.push(neverUsed ? `not ${usage('')}` : usage(''));
-  if (q !== undefined) {
-    const keyId = bind(q.startsWith('key_') ? q : `key_${q}`);
-    // No pattern and so no wildcard: whatever the caller typed is looked for as it is.
-    conditions.push(`(strpos(k.search, ${bind(searchable(q))}) > 0 or starts_with(k.key_id, ${keyId}))`);
-  }
+  if (q !== undefined) conditions.push(textIs(q, bind));
   return conditions;
 }
 
@@ -116,6 +119,7 @@ const columns = { createdAt: 'k.created_at', expiresAt: 'k.expires_at', name: 'k
  */
 function pageSql(
   conditions: readonly string[],
+  filter: KeyFilter,
   sort: KeySort,
   place: CursorPlace | undefined,
   limit: number,
@@ -133,14 +137,17 @@ function pageSql(
       where ${[...conditions, ...also, ...beyond].join(' and ')}
       order by ${value} ${direction}, k.key_id ${direction} limit ${limit})`;
   };
-  const rows =
-    column === 'lastUsedAt'
-      ? [
-          part('keys.key_usage used join keys.key_list k on k.key_id = used.key_id', 'used.last_used_at', []),
-          part('keys.key_list k', `'-infinity'::timestamptz`, [`not ${usage('')}`]),
-        ].join(' union all ')
-      : part('keys.key_list k', columns[column], []);
-  return `select page.*, u.last_used_at, u.by_version from (${rows}) page
+  const rows = (): string => {
+    if (column !== 'lastUsedAt') return part('keys.key_list k', columns[column], []);
+    const used = () =>
+      part('keys.key_usage used join keys.key_list k on k.key_id = used.key_id', 'used.last_used_at', []);
+    const neverUsed = () => part('keys.key_list k', `'-infinity'::timestamptz`, [`not ${usage('')}`]);
+    // What the filter leaves out altogether is not looked for at all.
+    if (filter.neverUsed === true) return neverUsed();
+    if (filter.neverUsed === false || filter.lastUsedBefore !== undefined) return used();
+    return `${used()} union all ${neverUsed()}`;
+  };
+  return `select page.*, u.last_used_at, u.by_version from (${rows()}) page
     left join keys.key_usage u on u.key_id = page.key_id
     order by page.sort_value ${direction}, page.key_id ${direction} limit ${limit}`;
 }
@@ -174,7 +181,7 @@ export async function readKeyPage(pool: Pick<Pool, 'query'>, request: KeyListReq
   const place = placeOfCursor(identity, request.cursor);
   const values: unknown[] = [];
   const bind: Bind = (value) => `$${values.push(value)}`;
-  const sql = pageSql(conditionsOf(access, filter, at, bind), sort, place, limit + 1, bind);
+  const sql = pageSql(conditionsOf(access, filter, at, bind), filter, sort, place, limit + 1, bind);
   const { rows } = await pool.query<Row>(sql, values);
   const views = rows.map((row) => {
     const lastUsed = { at: row.last_used_at?.toISOString() ?? null, byVersion: row.by_version ?? {} };

@@ -45,39 +45,81 @@ interface Tables {
   readonly warnDays: string;
 }
 
-async function applyKeyEvent(tx: ProjectionTransaction, { deadlines }: Tables, event: OpenedEvent): Promise<void> {
-  const keyId = `key_${idOf(event.stream)}`;
+interface Deadline {
+  readonly key_id: string;
+  readonly tenant_id: string | null;
+  readonly project_id: string | null;
+  readonly expires_at: string;
+  readonly expiry_set_at: string;
+  readonly warned_days: number | null;
+  readonly expiry_recorded: boolean;
+}
+
+/** Null where nothing is due any more, or ever was: the key does not expire, or has ended. */
+function deadlineAfter(before: Deadline | null, event: OpenedEvent): Deadline | null {
   const change = event as unknown as DeadlineChange;
   switch (change.type) {
     case 'KeyCreated':
     case 'KeyImported':
-      if (change.data.expiresAt === null) return;
-      await tx.query(
-        `insert into ${deadlines} (key_id, tenant_id, project_id, expires_at, expiry_set_at, expiry_recorded)
-         values ($1, $2, $3, $4, $5, false)`,
-        [keyId, event.tenantId, event.projectId, change.data.expiresAt, event.recordedAt],
-      );
-      return;
+      return change.data.expiresAt === null
+        ? null
+        : {
+            key_id: change.data.keyId,
+            tenant_id: event.tenantId,
+            project_id: event.projectId,
+            expires_at: change.data.expiresAt,
+            expiry_set_at: event.recordedAt,
+            warned_days: null,
+            expiry_recorded: false,
+          };
     case 'KeyExtended':
-      await tx.query(
-        `update ${deadlines} set expires_at = $2, expiry_set_at = $3, warned_days = null, expiry_recorded = false
-         where key_id = $1`,
-        [keyId, change.data.to, event.recordedAt],
+      return (
+        before && {
+          ...before,
+          expires_at: change.data.to,
+          expiry_set_at: event.recordedAt,
+          warned_days: null,
+          expiry_recorded: false,
+        }
       );
-      return;
     case 'KeyExpired':
-      await tx.query(`update ${deadlines} set expiry_recorded = true where key_id = $1`, [keyId]);
-      return;
-    case 'KeyExpiryWarned':
-      await tx.query(`update ${deadlines} set warned_days = least(warned_days, $2) where key_id = $1`, [
-        keyId,
-        change.data.thresholdDays,
-      ]);
-      return;
+      return before && { ...before, expiry_recorded: true };
+    case 'KeyExpiryWarned': {
+      const days = change.data.thresholdDays;
+      return before && { ...before, warned_days: Math.min(before.warned_days ?? days, days) };
+    }
     case 'KeyRevoked':
     case 'KeyDeleted':
-      await tx.query(`delete from ${deadlines} where key_id = $1`, [keyId]);
+      return null;
   }
+}
+
+async function applyKeyEvents(
+  tx: ProjectionTransaction,
+  { deadlines }: Tables,
+  events: readonly OpenedEvent[],
+): Promise<string[]> {
+  const keyIdOf = (event: OpenedEvent): string => `key_${idOf(event.stream)}`;
+  const keyIds = [...new Set(events.map(keyIdOf))];
+  const columns = 'key_id, tenant_id, project_id, expires_at, expiry_set_at, warned_days, expiry_recorded';
+  const { rows } = await tx.query(`select ${columns} from ${deadlines} where key_id = any($1)`, [keyIds]);
+  const standing = new Map<string, Deadline | null>(
+    rows.map((row) => [row['key_id'] as string, row as unknown as Deadline]),
+  );
+  for (const event of events) standing.set(keyIdOf(event), deadlineAfter(standing.get(keyIdOf(event)) ?? null, event));
+  const kept = [...standing.values()].filter((deadline) => deadline !== null);
+  if (kept.length > 0)
+    await tx.query(
+      `insert into ${deadlines} (${columns})
+       select ${columns} from json_populate_recordset(null::${deadlines}, $1)
+       on conflict (key_id) do update set
+         expires_at = excluded.expires_at, expiry_set_at = excluded.expiry_set_at,
+         warned_days = excluded.warned_days, expiry_recorded = excluded.expiry_recorded`,
+      [JSON.stringify(kept)],
+    );
+  const ended = keyIds.filter((keyId) => standing.get(keyId) === null);
+  if (ended.length > 0) await tx.query(`delete from ${deadlines} where key_id = any($1)`, [ended]);
+  return keyIds;
 }
 
 async function applyPolicyEvent(tx: ProjectionTransaction, { warnDays }: Tables, event: OpenedEvent): Promise<void> {
@@ -132,18 +174,14 @@ export const keyDeadlinesProjection: Projection = {
   ],
   async apply(tx, physical, events) {
     const tables = { deadlines: physical['key_deadlines'] as string, warnDays: physical['key_warn_days'] as string };
-    const keyIds = new Set<string>();
     const tenants = new Set<string>();
     const projects = new Set<string>();
-    for (const event of events) {
-      if (followed.has(event.type)) {
-        await applyKeyEvent(tx, tables, event);
-        keyIds.add(`key_${idOf(event.stream)}`);
-      } else if (isPolicyEvent(event)) {
-        await applyPolicyEvent(tx, tables, event);
-        (event.stream.startsWith('tenant-') ? tenants : projects).add(idOf(event.stream));
-      }
+    for (const event of events.filter(isPolicyEvent)) {
+      await applyPolicyEvent(tx, tables, event);
+      (event.stream.startsWith('tenant-') ? tenants : projects).add(idOf(event.stream));
     }
+    const ofKeys = events.filter(({ type }) => followed.has(type));
+    const keyIds = new Set(ofKeys.length === 0 ? [] : await applyKeyEvents(tx, tables, ofKeys));
     const touched: [string, ReadonlySet<string>][] = [
       ['self.key_id = any($1)', keyIds],
       ['self.tenant_id = any($1)', tenants],
