@@ -17,7 +17,8 @@ export function allocate(command: Allocate, trial: Trial): AllocationAnswer | Ch
   const entry = state.entries.get(id);
   if (mode !== 'CHECK_ONLY' && isGranted(entry, bodyHash)) {
     const was = entry?.kind === 'resolved' ? entry.was : entry;
-    if (was?.kind !== 'live') throw new Refusal('IDEMPOTENCY_MISMATCH', 'The id is a reservation’s.');
+    if (was?.kind !== 'live' || was.committed !== null)
+      throw new Refusal('IDEMPOTENCY_MISMATCH', 'The id is a reservation’s.');
     return allocationAnswer(was, entry?.kind === 'live' ? 'live' : 'released', true);
   }
   const items = normalItems(command.items, trial.catalogue);
