@@ -34,7 +34,7 @@ async function command(steward: StewardProcess, marker: string, keyIds: string[]
       ? ['POST', '/v1/projects/GOV112345/keys', { name: marker, owner: { type: 'user', id: 'alice' } }]
       : ['PATCH', `/v1/keys/${target}`, { description: marker }];
   try {
-    const answer = await steward.call<{ key?: { id: string } }>(method as string, path as string, {
+    const answer = await steward.call<{ key?: { id: string } }>(method, path, {
       token: adminToken,
       body,
       headers: { 'idempotency-key': marker },

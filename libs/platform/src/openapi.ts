@@ -154,7 +154,7 @@ const sorted = <T>(record: Record<string, T>): Record<string, T> =>
 
 /** `/openapi.json`, its reader at `/docs` and the list of error codes at `/docs/errors`. The document is made when first asked for. */
 export function serveOpenApi(app: NestFastifyApplication): void {
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  const fastify = app.getHttpAdapter().getInstance();
   let document: OpenAPIObject | undefined;
   const documentOf = (): OpenAPIObject => (document ??= buildOpenApi(app));
   fastify.get('/openapi.json', { config: { quiet: true } }, (_request, reply) => reply.send(documentOf()));

@@ -95,7 +95,10 @@ export class StewardProcess {
       await Promise.race([once(this.child.stdout ?? this.child, 'data'), once(this.child, 'exit')]);
     }
     // The output of a first start holds the bootstrap key, and test output must not.
-    const said = this.output.join('').replaceAll(/stw_\w+/g, '[token]').slice(-4_000);
+    const said = this.output
+      .join('')
+      .replaceAll(/stw_\w+/g, '[token]')
+      .slice(-4_000);
     throw new Error(`Steward did not become ready:\n${said}`);
   }
 
