@@ -18,6 +18,9 @@ interface Thing {
 
 const nameOf = ({ service, resource }: { service: string; resource: string }): string => `${service}/${resource}`;
 
+/** Items that come from another realm, as a planted fault's do, are never deeply equal; their text is. */
+const textOf = (items: readonly QuotaItem[]): string => items.map((item) => `${nameOf(item)} ${item.amount}`).join();
+
 /** Reads the stream alone, knowing nothing of commands, and throws at the first event that breaks an invariant. */
 export class StreamAudit {
   private readonly things = new Map<string, Thing>();
@@ -152,8 +155,25 @@ export class StreamAudit {
             thing.userId = data.to;
           }
         return;
-      default:
+      case 'ReservationExtended':
+        this.thing(data.reservationId, 'open');
+        return;
+      case 'ProjectQuotaOpened':
+      case 'QuotaPolicySet':
+        this.isPartitioned = data.overcommit === 'partitioned';
+        return;
+      case 'QuotaSet':
+      case 'QuotaCleared':
+      case 'QuotaMemberRemoved':
+      case 'OverQuotaEntered':
+      case 'OverQuotaCleared':
         this.limit({ type, data } as ProjectQuotaEvent);
+        return;
+      case 'ProjectQuotaFrozen':
+      case 'ProjectQuotaUnfrozen':
+      case 'ProjectQuotaClosed':
+      case 'QuotaMemberClosed':
+        return;
     }
   }
 
@@ -174,7 +194,7 @@ export class StreamAudit {
 
   private resized(id: string, before: readonly QuotaItem[], after: readonly QuotaItem[]): void {
     const thing = this.thing(id, 'live');
-    this.must(isDeepStrictEqual(thing.items, before), 'a resize starts from what is');
+    this.must(textOf(thing.items) === textOf(before), 'a resize starts from what is');
     this.count(thing.userId, before, -1, 0);
     this.count(thing.userId, after, 1, 0);
     thing.items = after;
@@ -182,7 +202,7 @@ export class StreamAudit {
 
   private released(id: string, items: readonly QuotaItem[]): void {
     const thing = this.thing(id, 'live');
-    this.must(isDeepStrictEqual(thing.items, items), 'a release gives back what is');
+    this.must(textOf(thing.items) === textOf(items), 'a release gives back what is');
     this.count(thing.userId, items, -1, 0);
     thing.state = 'over';
   }
@@ -193,8 +213,7 @@ export class StreamAudit {
       const key = `${scope} ${nameOf(data)}`;
       if (type === 'QuotaSet') this.limits.set(key, data.limit);
       else this.limits.delete(key);
-    } else if (type === 'QuotaPolicySet') this.isPartitioned = data.overcommit === 'partitioned';
-    else if (type === 'QuotaMemberRemoved') {
+    } else if (type === 'QuotaMemberRemoved') {
       for (const key of [...this.limits.keys()]) if (key.startsWith(`${data.userId} `)) this.limits.delete(key);
     } else if (type === 'OverQuotaEntered' || type === 'OverQuotaCleared') {
       const key = `${data.scope.userId ?? ''} ${nameOf(data)}`;

@@ -207,7 +207,7 @@ export class ReferenceLedger {
     nowMs: number,
   ): Outcome {
     const grant = this.find(wish.id);
-    if (grant?.reserved == null) return refused('RESERVATION_NOT_FOUND');
+    if (grant?.reserved === undefined || grant.reserved === null) return refused('RESERVATION_NOT_FOUND');
     const amounts = wish.amounts ?? grant.reserved;
     if (grant.committed !== null) {
       const isSame = same(amounts, grant.committed.amounts) && (wish.ref ?? grant.reservedRef) === grant.committed.ref;
@@ -230,7 +230,7 @@ export class ReferenceLedger {
 
   release(id: string, nowMs: number): Outcome {
     const grant = this.find(id);
-    if (grant?.reserved == null) return refused('RESERVATION_NOT_FOUND');
+    if (grant?.reserved === undefined || grant.reserved === null) return refused('RESERVATION_NOT_FOUND');
     if (grant.committed !== null) return refused('ALREADY_COMMITTED');
     if (grant.state !== 'open') return { code: 'AGAIN', amounts: grant.reserved };
     this.end(grant, 'released', nowMs);
@@ -239,7 +239,7 @@ export class ReferenceLedger {
 
   extend(id: string, ttlMs: number, nowMs: number): Outcome {
     const grant = this.find(id);
-    if (grant?.reserved == null) return refused('RESERVATION_NOT_FOUND');
+    if (grant?.reserved === undefined || grant.reserved === null) return refused('RESERVATION_NOT_FOUND');
     if (grant.committed !== null) return refused('ALREADY_COMMITTED');
     if (grant.state === 'released') return refused('ALREADY_RELEASED');
     if (grant.state === 'expired') return refused('RESERVATION_EXPIRED');
@@ -297,7 +297,7 @@ export class ReferenceLedger {
 
   private judge({ scope, name }: { scope: string; name: string }, force: boolean): string | null {
     const all = this.users();
-    const hasOwn = (user: string): boolean => this.limits.get(`${user} ${name}`) != null;
+    const hasOwn = (user: string): boolean => (this.limits.get(`${user} ${name}`) ?? null) !== null;
     const judged: (string | null)[] =
       scope === 'project' ? [null] : scope === 'default' ? all.filter((user) => !hasOwn(user)) : [scope];
     const below = judged.some((user) => this.used(user, name) + this.held(user, name) > this.limit(user, name));
