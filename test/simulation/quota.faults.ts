@@ -137,8 +137,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'a lost race loses when a reservation is due',
     file: 'project-quota.ts',
-    from: '        this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });\n      });',
-    to: '      });',
+    from: '          this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });\n        });',
+    to: '        });',
   },
   {
     name: 'a released allocation still holds its resource',

@@ -25,10 +25,11 @@ export function evolve(state: ProjectQuota, event: ProjectQuotaEvent, meta: Quot
   const { revision, recordedAt: before } = state;
   // Events of one batch bear one time, and a million remembered times need not be a million texts.
   const recordedAt = meta.recordedAt === before ? before : meta.recordedAt;
-  state.journal.record(() => {
-    state.revision = revision;
-    state.recordedAt = before;
-  });
+  if (state.journal.isRecording)
+    state.journal.record(() => {
+      state.revision = revision;
+      state.recordedAt = before;
+    });
   state.revision = meta.revision;
   state.recordedAt = recordedAt;
   apply(state, event, meta.revision, recordedAt);
