@@ -1,5 +1,5 @@
 import type { QuotaItem } from '#libs/contracts';
-import { ENVELOPE_BYTES_MAX } from '#libs/eventsourcing';
+import { commandIdOf, ENVELOPE_BYTES_MAX } from '#libs/eventsourcing';
 import { jsonBytes } from './parts.js';
 import {
   after,
@@ -53,7 +53,7 @@ describe('a report', () => {
           adopted: [
             {
               resourceRef: 'vm/9',
-              allocationId: expect.any(String),
+              allocationId: commandIdOf(['adopted', 'vm/9']),
               userId: 'carol',
               items: [cpu(1)],
             },
