@@ -1,4 +1,11 @@
-import { type Actor, type Codec, ENVELOPE_BYTES_MAX, type RecordedEvent, type StoredEvent } from '#libs/eventsourcing';
+import {
+  type Actor,
+  type Codec,
+  ENVELOPE_BYTES_MAX,
+  type OpenedPart,
+  type RecordedEvent,
+  type StoredEvent,
+} from '#libs/eventsourcing';
 import {
   BooleanField,
   CustomField,
@@ -130,7 +137,7 @@ export async function auditForms(
   const events = stored.map((one) => ({
     stored: one,
     event: codec.decode(one),
-    parts: {} as Record<string, PartShown>,
+    parts: {},
   }));
   const toOpen = new Map<string, typeof events>();
   for (const one of events)
@@ -147,14 +154,15 @@ export async function auditForms(
       part,
     );
     for (const one of seen) {
-      const content = opened.get(one.stored) ?? { missing: true };
+      const content: OpenedPart = opened.get(one.stored) ?? { missing: true };
       one.parts[part] = 'value' in content ? (content.value as PartShown) : content;
     }
   }
-  return events.map(({ stored: { envelope }, event, parts }) => ({
-    ...auditForm(event, parts),
-    ...(raw ? { raw: Buffer.from(envelope, 'utf8').toString('base64') } : {}),
-  }));
+  return events.map(({ stored: { envelope }, event, parts }) => {
+    const form = auditForm(event, parts);
+    if (raw) form.raw = Buffer.from(envelope, 'utf8').toString('base64');
+    return form;
+  });
 }
 
 /** Whether the reader did it. */

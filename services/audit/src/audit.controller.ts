@@ -1,8 +1,6 @@
-import type { Readable } from 'node:stream';
-import { Controller, Get, Headers, Query, Res } from '@nestjs/common';
+import { Controller, Get, Headers, Query, type StreamableFile } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
 import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
-import type { FastifyReply } from 'fastify';
 import {
   AuditedEvent,
   AuditedEventList,
@@ -42,15 +40,12 @@ export class AuditController {
     @Query() query: AuditEventsQuery,
     @Headers('accept') accept: string | undefined,
     @Context() context: RequestContext,
-    @Res({ passthrough: true }) reply: FastifyReply,
-  ): Promise<Page<AuditedEvent> | Readable> {
+  ): Promise<Page<AuditedEvent> | StreamableFile> {
     if (!wantsNdjson(accept)) return this.queries.execute(new ListHistoryQuery(query, context));
     const ofPages = (['limit', 'cursor'] as const).filter((name) => query[name] !== undefined);
     if (ofPages.length > 0)
       throw validationRefusal(ofPages.map((name) => ({ location: `query.${name}`, message: 'is for JSON pages' })));
     const batches = await this.queries.execute(new ReplayHistoryQuery(query, context));
-    const answer = await ndjsonAnswer(batches, { signal: this.readiness.drainSignal });
-    reply.type(NDJSON);
-    return answer;
+    return ndjsonAnswer(batches, { signal: this.readiness.drainSignal });
   }
 }

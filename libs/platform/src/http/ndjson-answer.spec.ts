@@ -26,16 +26,17 @@ describe('an answer of NDJSON', () => {
     let over = false;
     async function* source(): AsyncGenerator<object[]> {
       try {
-        for (; made < 1_000; made += 1) yield await Promise.resolve([{ made }]);
+        for (; made < 1_000; made += 1) yield await Promise.resolve([{ made, text: 'x'.repeat(10_000) }]);
       } finally {
         over = true;
       }
     }
-    const answer = await ndjsonAnswer(source(), { signal: never });
-    const reader = answer[Symbol.asyncIterator]() as AsyncIterator<string>;
-    expect(await reader.next()).toEqual({ done: false, value: '{"made":0}\n' });
+    const answer = (await ndjsonAnswer(source(), { signal: never })).getStream();
+    const reader = answer[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    expect(String((await reader.next()).value)).toMatch(/^\{"made":0,/);
     await new Promise(setImmediate);
-    expect(made).toBeLessThan(5);
+    // What is not taken yet is bounded by the stream's own buffer, not by what there is.
+    expect(made).toBeLessThan(20);
     await reader.return?.();
     expect(over).toBe(true);
   });
@@ -52,12 +53,12 @@ describe('an answer of NDJSON', () => {
       for (;;) yield await Promise.resolve([{}]);
     }
     const down = new AbortController();
-    const first = await ndjsonAnswer(source(), { signal: down.signal });
+    const first = (await ndjsonAnswer(source(), { signal: down.signal })).getStream();
     const broken = once(first, 'error');
     down.abort();
     expect(String(await broken)).toContain('going down');
 
-    const second = await ndjsonAnswer(source(), { signal: never, stallMsMax: 20 });
+    const second = (await ndjsonAnswer(source(), { signal: never, stallMsMax: 20 })).getStream();
     const stalled = once(second, 'error');
     second.read(0);
     expect(String(await stalled)).toContain('took nothing');

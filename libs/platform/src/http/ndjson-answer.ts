@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { StreamableFile } from '@nestjs/common';
 import { HTTP_LIMITS } from './limits.js';
 
 export const NDJSON = 'application/x-ndjson';
@@ -28,7 +29,7 @@ export interface NdjsonAnswerOptions {
 }
 
 /**
- * A streamed answer, one JSON object a line; the handler returns it with the type NDJSON. A batch is made when the one
+ * A streamed answer, one JSON object a line, for a handler to return. A batch is made when the one
  * before it has been taken, so memory holds one or two of them however slow the reader is. The first is made before this
  * resolves: whatever refuses it is answered as a problem. Later failures, an abort and a reader that stalls break the
  * connection, so that an answer which ended in order is whole.
@@ -36,11 +37,11 @@ export interface NdjsonAnswerOptions {
 export async function ndjsonAnswer(
   batches: AsyncIterable<readonly object[]>,
   { signal, stallMsMax = HTTP_LIMITS.stallMsMax }: NdjsonAnswerOptions,
-): Promise<Readable> {
+): Promise<StreamableFile> {
   const iterator = batches[Symbol.asyncIterator]();
   const first = await iterator.next();
   const breakOff = (why: string): void => {
-    answer.destroy(new Error(why));
+    stream.destroy(new Error(why));
   };
   async function* texts(): AsyncGenerator<string, void, undefined> {
     try {
@@ -57,14 +58,15 @@ export async function ndjsonAnswer(
       await iterator.return?.();
     }
   }
-  const answer = Readable.from(texts());
+  const stream = Readable.from(texts(), { objectMode: false });
   const onAbort = (): void => {
     breakOff('This process is going down.');
   };
   signal.addEventListener('abort', onAbort);
-  answer.once('close', () => {
+  stream.once('close', () => {
     signal.removeEventListener('abort', onAbort);
   });
   if (signal.aborted) onAbort();
-  return answer;
+  // Fastify tells the log of an answer that broke; that its reader left is no fault of ours.
+  return new StreamableFile(stream, { type: NDJSON }).setErrorLogger(() => undefined);
 }
