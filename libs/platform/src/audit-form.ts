@@ -134,11 +134,10 @@ export async function auditForms(
   stored: readonly StoredEvent[],
   { maySee, raw = false }: AuditFormOptions,
 ): Promise<AuditedEvent[]> {
-  const events = stored.map((one) => ({
-    stored: one,
-    event: codec.decode(one),
-    parts: {},
-  }));
+  const events = stored.map((one) => {
+    const parts: Record<string, PartShown> = {};
+    return { stored: one, event: codec.decode(one), parts };
+  });
   const toOpen = new Map<string, typeof events>();
   for (const one of events)
     for (const part of Object.keys(one.event.private)) {
