@@ -36,7 +36,8 @@ export async function startSteward(config: AppConfig, logger: Logger): Promise<R
     assertEveryRouteHasPolicy(app);
     storage.shredder.start();
     storage.follower.start();
-    await storage.projections.start();
+    storage.projections.start();
+    await storage.reactors.start();
     await storage.follower.ready;
     await app.get(AdminBootstrap, { strict: false }).ensureBootstrap();
 

@@ -1,6 +1,6 @@
 import { Inject, Optional } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
-import { type Disposition, errorCodes, projectStream } from '#libs/contracts';
+import { errorCodes, projectStream } from '#libs/contracts';
 import { HeadUnreached, IndexFollower, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
 import {
   AccessIndex,
@@ -12,16 +12,10 @@ import {
   refusalOf,
   type RequestContext,
 } from '#libs/platform';
-import { projectDecider, type RemovalFacts, type RemoveMember } from './domain/project.js';
+import { projectDecider, type Removal, type RemovalFacts, type RemoveMember } from './domain/project.js';
 import { changeProject, tenantOf } from './project.commands.js';
 import { foldStream } from './standing.js';
 import type { OffboardResult, OffboardView } from './tenancy.dto.js';
-
-/** What becomes of what a member uses and reserves; `to` takes it over in a transfer, and is null in all else. */
-export interface Removal {
-  readonly disposition: Disposition;
-  readonly to: string | null;
-}
 
 export class RemoveMemberCommand extends Command<{ readonly position: Position | null }> {
   constructor(

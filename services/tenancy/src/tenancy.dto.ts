@@ -14,8 +14,7 @@ import {
   TextListField,
   TimeField,
 } from '#libs/platform';
-import { type ProfileChange, SERVICES_MAX } from './domain/project.js';
-import type { Removal } from './removal.commands.js';
+import { type ProfileChange, type Removal, SERVICES_MAX } from './domain/project.js';
 import { ALLOWED_SCOPES_MAX, POLICY_DAYS_MAX, POLICY_KEYS_MAX, WARN_DAYS_ITEMS_MAX } from './domain/key-policy.js';
 
 /** Every request and answer of tenancy. */

@@ -59,12 +59,15 @@ export interface RemovalFacts {
   readonly overQuota: boolean;
 }
 
-export interface RemoveMember {
+/** What becomes of what a member uses and reserves; `to` takes it over in a transfer, and is null in all else. */
+export interface Removal {
+  readonly disposition: Disposition;
+  readonly to: string | null;
+}
+
+export interface RemoveMember extends Removal {
   readonly type: 'RemoveMember';
   readonly userId: string;
-  readonly disposition: Disposition;
-  /** Who takes the usage over; null but for a transfer. */
-  readonly to: string | null;
   readonly facts: RemovalFacts;
   readonly ifMatch?: number | undefined;
 }
