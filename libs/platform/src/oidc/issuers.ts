@@ -110,7 +110,8 @@ function readIssuer(value: unknown, place: string, problems: string[]): OidcIssu
   }
   const before = problems.length;
   const given = new Map(Object.entries(value));
-  for (const name of given.keys()) if ((!name) in rules) problems.push(`${place} has a field that means nothing.`);
+  for (const name of given.keys())
+    if (!Object.hasOwn(rules, name)) problems.push(`${place} has a field that means nothing.`);
   const read = fieldNames.map((name) => {
     const { isRight, form, otherwise } = rules[name];
     const field: unknown = given.get(name) ?? (given.has(name) ? null : otherwise);
