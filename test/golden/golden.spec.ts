@@ -10,6 +10,7 @@ import {
   jcs,
   keyIdOfCommand,
   keyIdOfImport,
+  reactionContext,
   requestHashOf,
   type StoredEvent,
 } from '#libs/eventsourcing';
@@ -116,9 +117,12 @@ describe('golden files', () => {
     const installationKey = Buffer.from('00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff', 'hex');
     const commandId = commandIdOf(['req', 'acme', 'alice', 'POST', '/v1/projects/GOV112345/keys', 'once-1']);
     const digest = createHash('sha256').update('a token of another system').digest();
+    const cause = { id: eventIdOf(commandId, 'project-GOV112345', 0), correlationId: commandId };
     const derived = {
       commandOfRequest: commandId,
       commandOfRequestWithoutTenant: commandIdOf(['req', null, 'bootstrap-admin', 'POST', '/v1/tenants', 'once-2']),
+      commandOfReaction: reactionContext('key-offboarding', cause, 'key-9DC9pg4cMivLPKBD').commandId,
+      commandOfReactionPart: reactionContext('key-offboarding', cause, 'key-9DC9pg4cMivLPKBD', 2).commandId,
       commandOfTime: commandIdOf(['time', 'key-9DC9pg4cMivLPKBD', 'expired', '', '2026-12-31T00:00:00.000Z']),
       eventId: eventIdOf(commandId, 'key-9DC9pg4cMivLPKBD', 0),
       keyIdOfCommand: keyIdOfCommand(installationKey, commandId),

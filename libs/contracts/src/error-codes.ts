@@ -186,6 +186,11 @@ export const errorCodes = {
   INTERNAL: { status: 500, grpc: grpc.internal, title: 'Something broke here; the request id names it in the log.' },
   OVERLOADED: { status: 503, grpc: grpc.unavailable, title: 'Too much is waiting; try again.' },
   STORE_UNAVAILABLE: { status: 503, grpc: grpc.unavailable, title: 'The event store cannot be reached; try again.' },
+  ISSUER_UNAVAILABLE: {
+    status: 503,
+    grpc: grpc.unavailable,
+    title: 'The identity provider of the token does not answer; try again.',
+  },
   OUTCOME_UNKNOWN: {
     status: 503,
     grpc: grpc.unavailable,

@@ -66,6 +66,9 @@ const NO_CHAIN = Buffer.alloc(32);
 const LEAF_TAG = Buffer.from([0x00]);
 const CHAIN_TAG = Buffer.from([0x02]);
 
+/** What every envelope of this actor's events begins with, for canonical JSON puts `actor` and its `id` first. */
+export const envelopeStartOf = (actorId: string): string => `{"actor":{"id":${JSON.stringify(actorId)},`;
+
 /** SHA-256 of 0x00 and the envelope's UTF-8 bytes. */
 export function leafHashOf(envelope: string): Buffer {
   return createHash('sha256').update(LEAF_TAG).update(envelope, 'utf8').digest();

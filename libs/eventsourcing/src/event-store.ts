@@ -46,11 +46,18 @@ export interface AppendResult {
   readonly events: readonly StoredEvent[];
 }
 
+/** All that is given must hold. */
 export interface EventFilter {
   readonly tenantId?: string;
+  readonly projectId?: string;
+  /** Events of any of these tenants or projects. */
+  readonly within?: { readonly tenantIds: readonly string[]; readonly projectIds: readonly string[] };
   readonly categories?: readonly string[];
   readonly types?: readonly string[];
+  readonly stream?: string;
   readonly streamPrefix?: string;
+  /** Who did it, by id alone: a user, a service and a project may bear the same. */
+  readonly actorId?: string;
 }
 
 export interface ReadStreamOptions {
@@ -93,7 +100,10 @@ export interface EventStore {
   append(request: AppendRequest): Promise<AppendResult>;
   /** An absent stream is an empty list. */
   readStream(stream: string, options?: ReadStreamOptions): Promise<StoredEvent[]>;
-  /** A page of the whole log in commit order; `position` is how far the page has looked, found or filtered out. */
+  /**
+   * A page of the whole log in commit order; `position` is how far the page has looked, found or filtered out. A page
+   * under a filter may end before its limit, so that none takes long: only `caughtUp` says that there is no more.
+   */
   readAll(options: ReadAllOptions): Promise<FollowPage>;
   /** From after `after` to the end of time; survives lost connections, and ends when the signal aborts. */
   follow(options: FollowOptions): AsyncIterable<FollowPage>;

@@ -9,6 +9,7 @@ export * from './follow.js';
 export * from './memory-event-store.js';
 export * from './run-command.js';
 export * from './projection.js';
+export * from './reactor.js';
 export * from './acknowledged.js';
 export * from './head.js';
 export * from './index-follower.js';

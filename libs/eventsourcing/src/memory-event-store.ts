@@ -1,5 +1,6 @@
 import { checkAppend } from './append-check.js';
 import type { Clock } from './clock.js';
+import { envelopeStartOf } from './envelope.js';
 import {
   type AppendRequest,
   type AppendResult,
@@ -18,14 +19,22 @@ import { followPages } from './follow.js';
 
 const positionOf = (n: number): Position => String(n).padStart(20, '0');
 
+const isWithin = (event: StoredEvent, { tenantIds, projectIds }: NonNullable<EventFilter['within']>): boolean =>
+  (event.tenantId !== null && tenantIds.includes(event.tenantId)) ||
+  (event.projectId !== null && projectIds.includes(event.projectId));
+
 function matches(event: StoredEvent, filter: EventFilter | undefined): boolean {
   if (filter === undefined) return true;
   const category = event.stream.split('-', 1)[0] ?? '';
   return (
     (filter.tenantId === undefined || filter.tenantId === event.tenantId) &&
+    (filter.projectId === undefined || filter.projectId === event.projectId) &&
+    (filter.within === undefined || isWithin(event, filter.within)) &&
     (filter.categories?.includes(category) ?? true) &&
     (filter.types?.includes(event.type) ?? true) &&
-    (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix))
+    (filter.stream === undefined || filter.stream === event.stream) &&
+    (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix)) &&
+    (filter.actorId === undefined || event.envelope.startsWith(envelopeStartOf(filter.actorId)))
   );
 }
 

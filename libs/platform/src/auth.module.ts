@@ -5,6 +5,7 @@ import { AccessIndex } from './access-index.js';
 import { AuthThrottle } from './auth-throttle.js';
 import { AuthGuard } from './auth.guard.js';
 import { Gatekeeper } from './gatekeeper.js';
+import { OidcVerifier } from './oidc/oidc-verifier.js';
 import { PrincipalResolver } from './principal-resolver.js';
 import { Targets } from './target.js';
 import { WhoamiController } from './whoami.controller.js';
@@ -16,12 +17,13 @@ import { WhoamiController } from './whoami.controller.js';
   providers: [
     AccessIndex,
     AuthThrottle,
+    OidcVerifier,
     PrincipalResolver,
     Targets,
     Gatekeeper,
     { provide: APP_GUARD, useClass: AuthGuard },
   ],
-  exports: [AccessIndex, AuthThrottle, PrincipalResolver, Targets, Gatekeeper],
+  exports: [AccessIndex, AuthThrottle, OidcVerifier, PrincipalResolver, Targets, Gatekeeper],
 })
 export class AuthModule implements OnModuleInit {
   constructor(

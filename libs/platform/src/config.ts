@@ -1,6 +1,8 @@
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
+import { type OidcIssuer, readIssuers } from './oidc/issuers.js';
 import { SecretText } from './secret-text.js';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
@@ -21,6 +23,8 @@ export interface AppConfig {
   readonly kekFile: string | undefined;
   readonly authFailuresPerMinute: number;
   readonly verifyStalenessMaxMs: number;
+  /** Whose sign-ins count; none without a configuration. */
+  readonly oidcIssuers: readonly OidcIssuer[];
   /** CIDRs whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly string[];
   readonly logLevel: LogLevel;
@@ -78,6 +82,20 @@ class Reader {
     return undefined;
   }
 
+  /** A JSON list, or the path of a file that holds one. */
+  issuers(name: string): readonly OidcIssuer[] {
+    const text = this.text(name);
+    if (text === undefined) return [];
+    try {
+      const { issuers, problems } = readIssuers(text.startsWith('[') ? text : readFileSync(text, 'utf8'), name);
+      this.problems.push(...problems);
+      return issuers;
+    } catch {
+      this.problems.push(`${name} must be a JSON list of issuers, or the path of a readable file that holds one.`);
+      return [];
+    }
+  }
+
   unknown(): string[] {
     return Object.keys(this.env)
       .filter((name) => name.startsWith('STEWARD_') && !this.known.has(name) && !FOREIGN.test(name))
@@ -121,6 +139,7 @@ export function loadConfig(env: Environment): AppConfig {
     kekFile: read.text('STEWARD_KEK_FILE'),
     authFailuresPerMinute: read.integer('STEWARD_AUTH_FAILURES_PER_MINUTE', 1, 1_000_000, 20),
     verifyStalenessMaxMs: read.integer('STEWARD_VERIFY_STALENESS_MAX_MS', 1_000, 3_600_000, 30_000),
+    oidcIssuers: read.issuers('STEWARD_OIDC_ISSUERS'),
     trustedProxies: listOf(
       read.checked(
         'STEWARD_TRUSTED_PROXIES',

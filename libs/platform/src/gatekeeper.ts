@@ -5,6 +5,7 @@ import { addressAllowed } from './addresses.js';
 import { AuthThrottle } from './auth-throttle.js';
 import type { AppConfig } from './config.js';
 import { CredentialVerifier } from './credentials.js';
+import { looksLikeJwt, OidcVerifier } from './oidc/oidc-verifier.js';
 import { type Action, judge, type Verdict, visibleTo } from './policy.js';
 import type { Principal } from './principal.js';
 import { PrincipalResolver } from './principal-resolver.js';
@@ -33,17 +34,17 @@ export interface Admission {
   readonly target: Target;
 }
 
-type Look =
-  | { readonly admission: Admission }
-  | {
-      readonly refusal: Refusal;
-      /** A fault of the credential, which the throttle counts. */
-      readonly failedCredential: boolean;
-      /** True where no event could change the answer. */
-      readonly final: boolean;
-    };
+interface Refused {
+  readonly refusal: Refusal;
+  /** A fault of the credential, which the throttle counts. */
+  readonly failedCredential: boolean;
+  /** True where no event could change the answer. */
+  readonly final: boolean;
+}
 
-const refused = (refusal: Refusal, { failedCredential = false, final = false } = {}): Look => ({
+type Look = { readonly admission: Admission } | Refused;
+
+const refused = (refusal: Refusal, { failedCredential = false, final = false } = {}): Refused => ({
   refusal,
   failedCredential,
   final,
@@ -77,11 +78,12 @@ export class Gatekeeper {
     @Inject(IndexFollower)
     private readonly follower: Pick<IndexFollower, 'reachHead' | 'stalenessMs' | 'waitFor'>,
     @Inject(CONFIG) private readonly config: Pick<AppConfig, 'verifyStalenessMaxMs'>,
+    @Inject(OidcVerifier) private readonly persons: Pick<OidcVerifier, 'authenticate'>,
   ) {}
 
   /**
    * Throws UNAUTHENTICATED, TOO_MANY_REQUESTS, FORBIDDEN, KEY_CANNOT_MANAGE_KEYS, NOT_FOUND, STALE, STORE_UNAVAILABLE or
-   * PROJECTION_LAG.
+   * PROJECTION_LAG, and ISSUER_UNAVAILABLE for a person's token that cannot be verified now.
    */
   async admit(request: AdmissionRequest): Promise<Admission> {
     const { token } = request;
@@ -137,6 +139,24 @@ export class Gatekeeper {
   }
 
   private async look(token: string, { ip, requires, params }: AdmissionRequest): Promise<Look> {
+    const caller = await this.callerOf(token, ip);
+    if ('refusal' in caller) return caller;
+    const { principal } = caller;
+    const { action } = requires;
+    const target = this.targets.resolve(requires.target, params, principal);
+    if (action === null) {
+      const nowhere = { tenantId: null, projectId: null };
+      return { admission: { principal, access: Access.grantedByGuard(principal, []), target: target ?? nowhere } };
+    }
+    const verdict = judge(principal, action, target);
+    if (verdict !== 'permitted' || target === undefined) return refused(refusalOf(asRefused(verdict), action));
+    return { admission: { principal, access: Access.grantedByGuard(principal, visibleTo(principal, action)), target } };
+  }
+
+  private async callerOf(token: string, ip: string | null): Promise<{ readonly principal: Principal } | Refused> {
+    // A key that was imported may have the form of a JWT, so whoever is no person is still looked up among the keys.
+    const person = looksLikeJwt(token) ? await this.persons.authenticate(token) : undefined;
+    if (person !== undefined) return { principal: this.resolver.ofPerson(person.userId, person.via) };
     const key = await this.verifier.authenticate(token, ip);
     if (!key.ok) {
       if (key.code === 'IP_NOT_ALLOWED') return refused(wrongAddress());
@@ -148,16 +168,7 @@ export class Gatekeeper {
     if (!addressAllowed(ip, key.ipAllow, key.ipDeny)) return refused(wrongAddress());
     if (key.audiences.length > 0 && !key.audiences.includes(AUDIENCE))
       return refused(new Refusal('FORBIDDEN', 'This key is for other services.'));
-
-    const { action } = requires;
-    const target = this.targets.resolve(requires.target, params, principal);
-    if (action === null) {
-      const nowhere = { tenantId: null, projectId: null };
-      return { admission: { principal, access: Access.grantedByGuard(principal, []), target: target ?? nowhere } };
-    }
-    const verdict = judge(principal, action, target);
-    if (verdict !== 'permitted' || target === undefined) return refused(refusalOf(asRefused(verdict), action));
-    return { admission: { principal, access: Access.grantedByGuard(principal, visibleTo(principal, action)), target } };
+    return { principal };
   }
 
   private assertFresh(stalenessMaxMs: number): void {

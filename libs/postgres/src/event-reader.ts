@@ -1,4 +1,5 @@
 import {
+  envelopeStartOf,
   type EventFilter,
   type FollowPage,
   type Position,
@@ -84,9 +85,16 @@ function conditionsOf(filter: EventFilter | undefined, values: unknown[]): strin
     conditions.push(` and ${condition(`$${values.length}`)}`);
   };
   if (filter?.tenantId !== undefined) add((p) => `tenant_id = ${p}`, filter.tenantId);
+  if (filter?.projectId !== undefined) add((p) => `project_id = ${p}`, filter.projectId);
+  if (filter?.within !== undefined) {
+    const { tenantIds, projectIds } = filter.within;
+    values.push(tenantIds);
+    add((p) => `(tenant_id = any($${values.length - 1}) or project_id = any(${p}))`, projectIds);
+  }
   if (filter?.categories !== undefined) add((p) => `split_part(stream, '-', 1) = any(${p})`, filter.categories);
   if (filter?.types !== undefined) add((p) => `type = any(${p})`, filter.types);
   if (filter?.streamPrefix !== undefined) add((p) => `starts_with(stream, ${p})`, filter.streamPrefix);
+  if (filter?.actorId !== undefined) add((p) => `starts_with(envelope, ${p})`, envelopeStartOf(filter.actorId));
   return conditions.join('');
 }
 
@@ -98,9 +106,16 @@ export interface EventReaderOptions {
   readonly shortReadMs: number;
   /** Deadline of a page of the log, and the server's statement_timeout. */
   readonly longReadMs: number;
+  /** How many positions one filtered page looks at: what hardly anything passes would otherwise read the whole log. */
+  readonly filteredPositionsMax: number;
 }
 
 const STREAM_PAGE = 1_000;
+
+/** One stream is read by its own index, from where the page before ended in it; `$1` and `$2` are the positions. */
+const ofStream = (stream: string): string =>
+  ` and stream = ${stream} and revision > coalesce(
+      (select last.revision from ledger.events last where last.position = $1 and last.stream = ${stream}), 0)`;
 
 /** Reads over a small pool, each within a deadline; what may pass by itself is a StoreUnavailable. */
 export class EventReader {
@@ -204,13 +219,18 @@ export class EventReader {
     limit: number,
     filter: EventFilter,
   ): Promise<FollowPage> {
-    const values: unknown[] = [after, until, limit];
-    const conditions = conditionsOf(filter, values);
+    const { stream } = filter;
+    const farthest = BigInt(after) + BigInt(this.options.filteredPositionsMax);
+    const end = stream === undefined && farthest < BigInt(until) ? positionOf(String(farthest)) : until;
+    const values: unknown[] = [after, end, limit];
+    let conditions = conditionsOf(filter, values);
+    if (stream !== undefined) conditions += ofStream(`$${values.push(stream)}`);
+    const order = stream === undefined ? 'position' : 'revision';
     const rows = await this.query<Row | NoMatch>(
       `ledger.read_all_by_${Object.keys(filter).sort().join('_')}`,
       `select e.*, h.position from ledger.head h left join lateral (
         select ${COLUMNS} from ledger.events
-        where position > $1 and position <= $2${conditions} order by position limit $3
+        where position > $1 and position <= $2${conditions} order by ${order} limit $3
       ) e on true order by e.position`,
       values,
       this.options.longReadMs,
@@ -219,8 +239,8 @@ export class EventReader {
     const events = decodeRows(rows.filter((row): row is Row => row[0] !== null));
     const last = events.at(-1);
     if (last !== undefined && events.length === limit) return { events, position: last.position, caughtUp: false };
-    const looked = head < until ? head : until;
-    return { events, position: looked > after ? looked : after, caughtUp: true };
+    const looked = head < end ? head : end;
+    return { events, position: looked > after ? looked : after, caughtUp: looked === head || end === until };
   }
 
   async head(): Promise<Position> {

@@ -18,6 +18,8 @@ export * from './projections/parking.js';
 export * from './projections/projection-host.js';
 export * from './projections/projection-runner.js';
 export * from './projections/rebuild.js';
+export * from './reactors/reactor-host.js';
+export { type ReactorState } from './reactors/reactor-runner.js';
 export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
 export { writeDurably } from './durable-file.js';
 export { type DataKeyState, FullRead, type LedgerRow, type PositionFault } from './full-read.js';

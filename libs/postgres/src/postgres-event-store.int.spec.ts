@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { OutcomeUnknown, StoreUnavailable, WrongExpectedRevision } from '#libs/eventsourcing';
 import { TcpProxy } from '#libs/testing';
-import { appendOf, fill, newEvent, newStream } from '../../eventsourcing/src/testing/contract-item.js';
+import { appendOf, fill, newEvent, newStream, readFrom } from '../../eventsourcing/src/testing/contract-item.js';
 import { MAILBOX_MAX } from './append-queue.js';
 import { isAppendOnlyByGrant, migrate } from './migrate.js';
 import { PostgresEventStore, type PostgresEventStoreOptions } from './postgres-event-store.js';
@@ -116,6 +116,26 @@ describe('the store on PostgreSQL when the database is away', () => {
     proxy.cut();
     proxy.set('pass');
     await Promise.allSettled(appends);
+  });
+});
+
+describe('a page under a filter', () => {
+  it('looks no farther than its bound, tells where it stopped, and misses nothing', async () => {
+    const store = open({ filteredPositionsMax: 10 });
+    const before = await store.head();
+    const rare = newStream();
+    for (const base of [0, 1, 2]) {
+      await fill(store, newStream(), 13);
+      await store.append(appendOf(rare, base, newEvent('{}', { type: 'KeyDeleted' })));
+    }
+    const page = await store.readAll({ after: before, limit: 5, filter: { types: ['KeyDeleted'] } });
+    expect(page).toMatchObject({ events: [], caughtUp: false });
+    expect(BigInt(page.position) - BigInt(before)).toBe(10n);
+    const found = await readFrom(store, before, 5, { types: ['KeyDeleted'] });
+    expect(found.map(({ revision }) => revision)).toEqual([1, 2, 3]);
+    // A stream has an index of its own, so its events are found at once.
+    const { events } = await store.readAll({ after: before, limit: 5, filter: { stream: rare } });
+    expect(events.map(({ revision }) => revision)).toEqual([1, 2, 3]);
   });
 });
 

@@ -24,6 +24,8 @@ export interface PostgresEventStoreOptions {
   readonly connection: pg.ClientConfig;
   /** Connections for reads, beside one for appends and, while anybody follows, one that listens; 8 unless told. */
   readonly readConnectionsMax?: number;
+  /** How many positions a page under a filter looks at before it answers what it has; 100,000 unless told. */
+  readonly filteredPositionsMax?: number;
   /** Asked before every append; a reason refuses it before anything is sent. */
   readonly refuse?: () => 'disk-full' | undefined;
 }
@@ -35,6 +37,7 @@ const SHORT_READ_MS = 1_000;
 const LONG_READ_MS = 5_000;
 const LOCK_TIMEOUT_MS = 2_000;
 const STATEMENT_TIMEOUT_MS = 5_000;
+const FILTERED_POSITIONS_MAX = 100_000;
 
 /** The event store on PostgreSQL 15 or newer: appends in group commits, reads over a pool, one listening session. */
 export class PostgresEventStore implements EventStore {
@@ -60,6 +63,7 @@ export class PostgresEventStore implements EventStore {
       connectTimeoutMs: CONNECT_TIMEOUT_MS,
       shortReadMs: SHORT_READ_MS,
       longReadMs: LONG_READ_MS,
+      filteredPositionsMax: options.filteredPositionsMax ?? FILTERED_POSITIONS_MAX,
     });
     this.listener = new Listener({ connection, connectTimeoutMs: CONNECT_TIMEOUT_MS });
   }

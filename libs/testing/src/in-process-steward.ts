@@ -49,6 +49,7 @@ export class InProcessSteward {
     storage.shredder.start();
     storage.follower.start();
     storage.projections.start();
+    await storage.reactors.start();
     await storage.follower.ready;
     await app.get(AdminBootstrap, { strict: false }).ensureBootstrap(() => undefined);
     await app.listen(0, '127.0.0.1');

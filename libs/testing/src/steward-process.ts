@@ -23,6 +23,13 @@ export interface CallOptions {
   readonly headers?: Record<string, string>;
 }
 
+export interface StartOptions {
+  readonly dataDir?: string;
+  readonly env?: Record<string, string>;
+  /** What stands behind `npm start --`. */
+  readonly args?: readonly string[];
+}
+
 /** A scratch data directory that an unprivileged PostgreSQL can traverse; whoever asks for it removes it. */
 export function aDataDir(): string {
   const dataDir = mkdtempSync(join(tmpdir(), 'steward-e2e-'));
@@ -43,16 +50,16 @@ export class StewardProcess {
   ) {}
 
   /** Resolves when it is ready; with a data directory of its own unless one is given. */
-  static async start(options: { dataDir?: string; env?: Record<string, string> } = {}): Promise<StewardProcess> {
+  static async start(options: StartOptions = {}): Promise<StewardProcess> {
     const steward = StewardProcess.spawn(options);
     await steward.ready();
     return steward;
   }
 
   /** Starts without waiting, for starts that are to fail. */
-  static spawn(options: { dataDir?: string; env?: Record<string, string> } = {}): StewardProcess {
+  static spawn(options: StartOptions = {}): StewardProcess {
     const dataDir = options.dataDir ?? aDataDir();
-    const child = spawn(process.execPath, [main], {
+    const child = spawn(process.execPath, [main, ...(options.args ?? [])], {
       env: {
         PATH: process.env['PATH'],
         STEWARD_PORT: '0',

@@ -1,7 +1,14 @@
 import type { FieldError } from '#libs/eventsourcing';
-import { type Page, parseStrictJson, refusalOf, validationRefusal, withoutPosition } from '#libs/platform';
+import {
+  type AuditedEvent,
+  auditMessage,
+  type Page,
+  parseStrictJson,
+  refusalOf,
+  validationRefusal,
+  withoutPosition,
+} from '#libs/platform';
 import type { BulkAnswer } from './key-bulk.js';
-import type { AuditedEvent } from './key-history.js';
 import type { KeyPage } from './key-list.js';
 import type { SecretAnswer } from './key.commands.js';
 import type { KeyView } from './keys.views.js';
@@ -71,11 +78,7 @@ export const secretMessage = ({ key, secret, code }: SecretAnswer): object => ({
 export const listMessage = ({ data, page }: KeyPage): object => ({ data: data.map(keyMessage), page });
 
 export const historyMessage = ({ data: events, page }: Page<AuditedEvent>): object => ({
-  data: events.map(({ data, private: parts, ...others }) => ({
-    ...others,
-    dataJson: JSON.stringify(data),
-    privateJson: JSON.stringify(parts),
-  })),
+  data: events.map(auditMessage),
   page,
 });
 

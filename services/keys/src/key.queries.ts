@@ -4,7 +4,10 @@ import type { Pool } from 'pg';
 import { keyStream } from '#libs/contracts';
 import { asRefusal, type Clock, type Ledger, Refusal } from '#libs/eventsourcing';
 import {
+  type AuditedEvent,
+  auditForms,
   CLOCK,
+  isActOf,
   LEDGER,
   type Page,
   pageOf,
@@ -14,7 +17,6 @@ import {
   ReadGate,
   type RequestContext,
 } from '#libs/platform';
-import { type AuditedEvent, auditForm, type PartShown } from './key-history.js';
 import { type KeyFilter, type KeyPage, readKeyPage } from './key-list.js';
 import { type KeyChanged, KeyWriter } from './key-writer.js';
 import type { KeySort } from './keys.dto.js';
@@ -94,18 +96,11 @@ export class KeyHistoryHandler implements IQueryHandler<KeyHistoryQuery> {
     const from = Number(placeOfCursor(identity, cursor)?.id ?? 0) + 1;
     try {
       const stored = await store.readStream(keyStream(keyId), { from, limit: limit + 1 });
-      const actorParts = await codec.openParts(stored, 'actor');
       const { tenantId, projectId } = this.writer.placeOf(keyId);
       // A right over all keys here is a right to know who changed them; an owner knows that of the own acts alone.
       const seesAll = permits(principal, 'keys:history', { tenantId, projectId });
-      const items = stored.map((one) => {
-        const event = codec.decode(one);
-        const isOwn = event.actor.type === principal.type && event.actor.id === principal.id;
-        const actorPart = seesAll || isOwn ? actorParts.get(one) : undefined;
-        const parts: Record<string, PartShown> = {};
-        for (const part of Object.keys(event.private))
-          parts[part] = part === 'actor' && actorPart !== undefined ? shown(actorPart) : { hidden: true };
-        return auditForm(event, parts);
+      const items = await auditForms(codec, stored, {
+        maySee: (part, event) => part === 'actor' && (seesAll || isActOf(event, principal)),
       });
       return pageOf(items, limit, identity, (last) => ({ values: [], id: String(last.revision) }));
     } catch (error) {
@@ -113,8 +108,5 @@ export class KeyHistoryHandler implements IQueryHandler<KeyHistoryQuery> {
     }
   }
 }
-
-const shown = (part: { value: unknown } | { erased: true } | { missing: true }): PartShown =>
-  'value' in part ? (part.value as PartShown) : part;
 
 export const keyQueryHandlers = [ListKeysHandler, GetKeyHandler, KeyHistoryHandler];

@@ -3,6 +3,8 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Refusal } from '#libs/eventsourcing';
 import {
+  type AuditedEvent,
+  AuditedEventList,
   Context,
   Gatekeeper,
   ndjsonLines,
@@ -14,7 +16,6 @@ import {
   Targets,
 } from '#libs/platform';
 import { type BulkAnswer, BulkChangeKeysCommand } from './key-bulk.js';
-import { AuditedEventList, type AuditedEvent } from './key-history.js';
 import { type ImportAnswer, ImportKeysCommand } from './key-import.js';
 import type { KeyPage } from './key-list.js';
 import {

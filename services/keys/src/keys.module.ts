@@ -1,12 +1,13 @@
 import { Global, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { BootstrapKeys } from '#libs/platform';
-import { ProjectionHost } from '#libs/postgres';
+import { ProjectionHost, ReactorHost } from '#libs/postgres';
 import { AdministratorKeys } from './administrator-keys.js';
 import { ExpiryScheduler, TimeHandler } from './expiry.scheduler.js';
 import { BulkChangeKeysHandler } from './key-bulk.js';
 import { KeyFacts } from './key-facts.js';
 import { ImportKeysHandler } from './key-import.js';
+import { KeyOffboarding } from './key-offboarding.reactor.js';
 import { KeyWriter } from './key-writer.js';
 import { keyCommandHandlers } from './key.commands.js';
 import { keyQueryHandlers } from './key.queries.js';
@@ -32,6 +33,7 @@ export { NewSecrets } from './new-secrets.js';
   controllers: [KeysController],
   providers: [
     KeyFacts,
+    KeyOffboarding,
     KeyWriter,
     NewSecrets,
     ExpiryScheduler,
@@ -46,10 +48,15 @@ export { NewSecrets } from './new-secrets.js';
   exports: [BootstrapKeys],
 })
 export class KeysModule implements OnModuleInit {
-  constructor(private readonly projections: ProjectionHost) {}
+  constructor(
+    private readonly projections: ProjectionHost,
+    private readonly reactors: ReactorHost,
+    private readonly offboarding: KeyOffboarding,
+  ) {}
 
   onModuleInit(): void {
     this.projections.register(keyListProjection);
     this.projections.register(keyDeadlinesProjection);
+    this.reactors.register(this.offboarding);
   }
 }

@@ -1,13 +1,34 @@
 import 'reflect-metadata';
+import { parseArgs } from 'node:util';
 import { ConfigError, createLogger, loadConfig } from '#libs/platform';
+import { DEV_LOGIN_PORT, startDevLogin } from './dev-login/dev-login.js';
 import { startSteward } from './steward.js';
 
+function readArguments(): { devLoginPort: number | undefined } {
+  const options = { 'dev-login': { type: 'boolean' }, 'dev-login-port': { type: 'string' } } as const;
+  try {
+    const { values } = parseArgs({ options });
+    const text = values['dev-login-port'] ?? String(DEV_LOGIN_PORT);
+    const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+    if (!(port <= 65_535)) throw new ConfigError(['--dev-login-port must be an integer from 0 to 65535.']);
+    return { devLoginPort: values['dev-login'] === true ? port : undefined };
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(['npm start takes --dev-login and --dev-login-port and nothing else.']);
+  }
+}
+
 try {
+  const { devLoginPort } = readArguments();
   const config = loadConfig(process.env);
   const logger = createLogger({ level: config.logLevel });
   for (const warning of config.warnings) logger.warn(warning);
-  const { http, grpc } = await startSteward(config, logger);
-  logger.info({ http, grpc, docs: `${http}/docs` }, 'Steward is ready');
+  const devLogin = devLoginPort === undefined ? [] : [await startDevLogin(config, devLoginPort)];
+  for (const { issuer } of devLogin)
+    logger.warn({ issuer }, 'Anybody here can sign in as anybody: for development only.');
+  const { http, grpc } = await startSteward({ ...config, oidcIssuers: [...config.oidcIssuers, ...devLogin] }, logger);
+  const signIn = devLogin[0] === undefined ? {} : { devLogin: devLogin[0].issuer };
+  logger.info({ http, grpc, docs: `${http}/docs`, ...signIn }, 'Steward is ready');
 } catch (error) {
   // One sentence under the error's name: whoever starts a program wants the cause and no stack.
   for (const line of sentencesOf(error)) console.error(line);

@@ -1,5 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { type AppConfig, AuthModule, type Logger, type Storage, StorageModule, TransportModule } from '#libs/platform';
+import { AuditModule } from '../../audit/src/audit.module.js';
 import { KeysModule } from '../../keys/src/keys.module.js';
 import { TenancyModule } from '../../tenancy/src/tenancy.module.js';
 
@@ -9,7 +10,14 @@ export class StewardModule {
   static of(storage: Storage, config: AppConfig, logger: Logger): DynamicModule {
     return {
       module: StewardModule,
-      imports: [StorageModule.of(storage, config, logger), TransportModule, AuthModule, KeysModule, TenancyModule],
+      imports: [
+        StorageModule.of(storage, config, logger),
+        TransportModule,
+        AuthModule,
+        KeysModule,
+        TenancyModule,
+        AuditModule,
+      ],
     };
   }
 }

@@ -37,6 +37,7 @@ export async function startSteward(config: AppConfig, logger: Logger): Promise<R
     storage.shredder.start();
     storage.follower.start();
     storage.projections.start();
+    await storage.reactors.start();
     await storage.follower.ready;
     await app.get(AdminBootstrap, { strict: false }).ensureBootstrap();
 

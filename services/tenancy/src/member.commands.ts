@@ -3,7 +3,7 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { type MemberRole, projectStream } from '#libs/contracts';
 import type { Ledger } from '#libs/eventsourcing';
 import { AccessIndex, LEDGER, type RequestContext } from '#libs/platform';
-import { type KnownProfile, type ProfileChange, projectDecider } from './domain/project.js';
+import { type ChangeServiceAccess, type KnownProfile, type ProfileChange, projectDecider } from './domain/project.js';
 import { impossible } from './domain/version.js';
 import { People } from './people.js';
 import { changeProject, isSuspended, type ProjectOutcome, tenantOf } from './project.commands.js';
@@ -28,6 +28,18 @@ export class SuspendMemberCommand extends Command<Changed<MemberView>> {
   constructor(
     readonly projectId: string,
     readonly userId: string,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+/** Grants the member access to a service, or takes it away. */
+export class ChangeServiceAccessCommand extends Command<Changed<MemberView>> {
+  constructor(
+    readonly type: ChangeServiceAccess['type'],
+    readonly place: { readonly projectId: string; readonly userId: string },
+    readonly service: string,
     readonly context: RequestContext,
   ) {
     super();
@@ -67,7 +79,7 @@ export class PutMemberHandler implements ICommandHandler<PutMemberCommand> {
 
   async execute({ projectId, userId, role, profile, context }: PutMemberCommand): Promise<Changed<MemberView>> {
     const tenantId = tenantOf(this.access, projectId);
-    const place = { tenantId, projectId, userId };
+    const place = { tenantId, projectId, members: [userId] };
     const outcome = await changeProject(this.ledger, place, context, {
       type: 'PutMember',
       userId,
@@ -82,7 +94,7 @@ export class PutMemberHandler implements ICommandHandler<PutMemberCommand> {
 
   /** Opened here, for a decision is told what it cannot read: what is not given stays, and what is the same is no change. */
   private async known(projectId: string, userId: string): Promise<KnownProfile | null> {
-    const { state } = await foldStream(this.ledger, projectStream(projectId), projectDecider(userId));
+    const { state } = await foldStream(this.ledger, projectStream(projectId), projectDecider([userId]));
     const revision = state.status === 'absent' ? null : (state.members.get(userId)?.profileRevision ?? null);
     return revision === null ? null : { revision, person: await this.people.at(projectId, revision) };
   }
@@ -97,7 +109,7 @@ export class SuspendMemberHandler implements ICommandHandler<SuspendMemberComman
   ) {}
 
   async execute({ projectId, userId, context }: SuspendMemberCommand): Promise<Changed<MemberView>> {
-    const place = { tenantId: tenantOf(this.access, projectId), projectId, userId };
+    const place = { tenantId: tenantOf(this.access, projectId), projectId, members: [userId] };
     const command = { type: 'SuspendMember', userId, ifMatch: context.ifMatch } as const;
     const outcome = await changeProject(this.ledger, place, context, command);
     return changed(this.people, { projectId, userId }, outcome);
@@ -113,11 +125,33 @@ export class ResumeMemberHandler implements ICommandHandler<ResumeMemberCommand>
   ) {}
 
   async execute({ projectId, userId, context }: ResumeMemberCommand): Promise<Changed<MemberView>> {
-    const place = { tenantId: tenantOf(this.access, projectId), projectId, userId };
+    const place = { tenantId: tenantOf(this.access, projectId), projectId, members: [userId] };
     const command = { type: 'ResumeMember', userId, ifMatch: context.ifMatch } as const;
     const outcome = await changeProject(this.ledger, place, context, command);
     return changed(this.people, { projectId, userId }, outcome);
   }
 }
 
-export const memberCommandHandlers = [PutMemberHandler, SuspendMemberHandler, ResumeMemberHandler];
+@CommandHandler(ChangeServiceAccessCommand)
+export class ChangeServiceAccessHandler implements ICommandHandler<ChangeServiceAccessCommand> {
+  constructor(
+    @Inject(LEDGER) private readonly ledger: Ledger,
+    private readonly people: People,
+    private readonly access: AccessIndex,
+  ) {}
+
+  async execute({ type, place, service, context }: ChangeServiceAccessCommand): Promise<Changed<MemberView>> {
+    const { projectId, userId } = place;
+    const tenantId = tenantOf(this.access, projectId);
+    const command = { type, userId, service, ifMatch: context.ifMatch };
+    const outcome = await changeProject(this.ledger, { tenantId, projectId, members: [userId] }, context, command);
+    return changed(this.people, place, outcome);
+  }
+}
+
+export const memberCommandHandlers = [
+  PutMemberHandler,
+  SuspendMemberHandler,
+  ResumeMemberHandler,
+  ChangeServiceAccessHandler,
+];

@@ -1,9 +1,10 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiNoContentResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Context, type Page, type RequestContext, Requires } from '#libs/platform';
 import { answered, answeredChange } from './answered.js';
 import { PutMemberCommand, ResumeMemberCommand, SuspendMemberCommand } from './member.commands.js';
+import { RemoveMemberCommand } from './removal.commands.js';
 import { GetMemberQuery } from './standing.queries.js';
 import {
   MemberList,
@@ -13,6 +14,8 @@ import {
   profileOf,
   ProjectPath,
   PutMemberBody,
+  removalOf,
+  RemovalQuery,
 } from './tenancy.dto.js';
 import { ListMembersQuery } from './tenancy.queries.js';
 
@@ -53,6 +56,19 @@ export class MembersController {
   ): Promise<MemberView> {
     const command = new PutMemberCommand(projectId, userId, body.role, profileOf(body), context);
     return answeredChange(context, await this.commands.execute(command));
+  }
+
+  @Delete(':userId')
+  @HttpCode(204)
+  @Requires('members:write', 'member')
+  @ApiNoContentResponse({ description: 'The keys of the member are refused from now on, and revoked soon after.' })
+  async remove(
+    @Param() { projectId, userId }: MemberPath,
+    @Query() query: RemovalQuery,
+    @Context() context: RequestContext,
+  ): Promise<void> {
+    const command = new RemoveMemberCommand(projectId, userId, removalOf(query, 'query'), context);
+    context.answered(await this.commands.execute(command));
   }
 
   @Post(':userId/suspend')

@@ -42,20 +42,21 @@ export class SetProjectKeyPolicyCommand extends Command<PolicyNow> {
 
 export type ProjectOutcome = CommandOutcome<Project> & { readonly state: StandingProject };
 
-/** What every change of a project does alike; `userId` is the member whom it is about, if it is about one. */
+/** What every change of a project does alike; `members` are those whom it is about. */
 export async function changeProject(
   ledger: Ledger,
-  place: { readonly tenantId: string; readonly projectId: string; readonly userId?: string },
+  place: { readonly tenantId: string; readonly projectId: string; readonly members?: readonly string[] },
   context: RequestContext,
   command: ProjectCommand,
+  comment: string | null = null,
 ): Promise<ProjectOutcome> {
-  const { tenantId, projectId, userId } = place;
+  const { tenantId, projectId, members = [] } = place;
   const outcome = await runCommand(ledger, {
     stream: projectStream(projectId),
-    decider: projectDecider(userId ?? null),
+    decider: projectDecider(members),
     command,
     scope: { tenantId, projectId },
-    context: context.command(),
+    context: context.command({ comment }),
   });
   const { state } = outcome;
   return state.status === 'absent' ? impossible('a change that left no project') : { ...outcome, state };

@@ -116,7 +116,7 @@ export class GetProjectHandler implements IQueryHandler<GetProjectQuery> {
 
   async execute({ projectId }: GetProjectQuery): Promise<ProjectView> {
     const stream = projectStream(projectId);
-    const { state, positionOf } = await standing(this.ledger, stream, projectDecider(null), 'project');
+    const { state, positionOf } = await standing(this.ledger, stream, projectDecider([]), 'project');
     return projectView(projectId, state, positionOf(state.revision));
   }
 }
@@ -127,7 +127,7 @@ export class GetProjectKeyPolicyHandler implements IQueryHandler<GetProjectKeyPo
 
   async execute({ projectId }: GetProjectKeyPolicyQuery): Promise<PolicyNow> {
     const stream = projectStream(projectId);
-    const { state, positionOf } = await standing(this.ledger, stream, projectDecider(null), 'project');
+    const { state, positionOf } = await standing(this.ledger, stream, projectDecider([]), 'project');
     return policyOf(state.keyPolicy, positionOf);
   }
 }
@@ -141,7 +141,7 @@ export class GetMemberHandler implements IQueryHandler<GetMemberQuery> {
 
   async execute({ projectId, userId }: GetMemberQuery): Promise<MemberView> {
     const stream = projectStream(projectId);
-    const { state, positionOf } = await standing(this.ledger, stream, projectDecider(userId), 'project');
+    const { state, positionOf } = await standing(this.ledger, stream, projectDecider([userId]), 'project');
     const member = state.members.get(userId);
     if (member === undefined) throw absent('member');
     const person = await this.people.at(projectId, member.profileRevision);

@@ -1,4 +1,5 @@
-import type { KeyPolicy, MemberRole, PlatformRole, PrincipalType } from '#libs/contracts';
+import type { Disposition, ErrorCode, KeyPolicy, MemberRole, PlatformRole, PrincipalType } from '#libs/contracts';
+import { Refusal } from '#libs/eventsourcing';
 import {
   BooleanField,
   EnumField,
@@ -13,7 +14,7 @@ import {
   TextListField,
   TimeField,
 } from '#libs/platform';
-import type { ProfileChange } from './domain/project.js';
+import { type ProfileChange, type Removal, SERVICES_MAX } from './domain/project.js';
 import { ALLOWED_SCOPES_MAX, POLICY_DAYS_MAX, POLICY_KEYS_MAX, WARN_DAYS_ITEMS_MAX } from './domain/key-policy.js';
 
 /** Every request and answer of tenancy. */
@@ -21,6 +22,7 @@ import { ALLOWED_SCOPES_MAX, POLICY_DAYS_MAX, POLICY_KEYS_MAX, WARN_DAYS_ITEMS_M
 const NAME_LENGTH_MAX = 100;
 const EMAIL_LENGTH_MAX = 254;
 const QUERY_LENGTH_MAX = 100;
+const COMMENT_LENGTH_MAX = 1_000;
 
 export const memberRoles = ['tenant_admin', 'tenant_user'] as const satisfies readonly MemberRole[];
 export const platformRoles = [
@@ -61,6 +63,23 @@ export class MemberPath extends ProjectPath {
   userId!: string;
 }
 
+const service = {
+  max: 64,
+  pattern: /^[a-z0-9][a-z0-9_-]*$/,
+  form: 'a service such as container-compute',
+  check: refuseSecret,
+};
+
+export class ServiceAccessPath extends MemberPath {
+  @TextField(service)
+  service!: string;
+}
+
+export class UserPath extends TenantPath {
+  @IdField()
+  userId!: string;
+}
+
 export class PrincipalPath {
   @IdField()
   principalId!: string;
@@ -91,6 +110,34 @@ export class PutMemberBody {
 
   @TextField({ ...email, optional: true, nullable: true, description: 'Absent leaves it as it is, null clears it.' })
   email?: string | null;
+}
+
+export const dispositions = ['block', 'orphan', 'transfer'] as const satisfies readonly Disposition[];
+
+const disposition = {
+  optional: true,
+  description:
+    'What becomes of what the member uses and reserves: `block` refuses while there is any, `orphan` leaves it as it is, `transfer` gives it to the member `to`.',
+};
+const to = { optional: true, description: 'Who takes it over; with `transfer` only.' };
+
+export class RemovalQuery {
+  @EnumField(dispositions, disposition)
+  disposition: Disposition = 'block';
+
+  @IdField(to)
+  to?: string;
+}
+
+export class OffboardBody {
+  @EnumField(dispositions, disposition)
+  disposition: Disposition = 'block';
+
+  @IdField(to)
+  to?: string;
+
+  @TextField({ max: COMMENT_LENGTH_MAX, optional: true, description: 'Why; stored as private.' })
+  comment?: string;
 }
 
 export class PutPrincipalBody {
@@ -263,6 +310,9 @@ export class MemberView extends Versioned {
   @EnumField(['active', 'suspended'])
   status!: 'active' | 'suspended';
 
+  @TextListField({ ...service, itemsMax: SERVICES_MAX })
+  services!: string[];
+
   @TextField({ ...name, nullable: true })
   displayName!: string | null;
 
@@ -291,6 +341,31 @@ export class PrincipalView extends Versioned {
 
   @TimeField()
   createdAt!: string;
+}
+
+export class OffboardResult {
+  @IdField()
+  projectId!: string;
+
+  @IntegerField({ min: 200, max: 599, description: 'An HTTP status; 204 where the user is a member no more.' })
+  status!: number;
+
+  @TextField({ max: 64, optional: true, description: 'Why not, where the status tells a refusal.' })
+  code?: ErrorCode;
+}
+
+export class OffboardView {
+  @IdField()
+  tenantId!: string;
+
+  @IdField()
+  userId!: string;
+
+  @ObjectListField(() => OffboardResult, { itemsMax: 100_000 })
+  results!: OffboardResult[];
+
+  @TextField({ max: 36, description: 'All that this causes bears it, the revocation of the keys too.' })
+  correlationId!: string;
 }
 
 class PageInfo {
@@ -334,4 +409,17 @@ export function policyOf(body: KeyPolicyBody): KeyPolicy {
 /** Absent stays absent: it leaves what stands as it is. */
 export function profileOf({ displayName, email }: PutMemberBody): ProfileChange {
   return { ...(displayName === undefined ? {} : { displayName }), ...(email === undefined ? {} : { email }) };
+}
+
+/** `to` belongs to a transfer, and a transfer needs it. */
+export function removalOf({ disposition, to }: RemovalQuery, where: string): Removal {
+  const message =
+    disposition === 'transfer'
+      ? to === undefined && 'is needed for a transfer'
+      : to !== undefined && 'is given for a transfer only';
+  if (message !== false) {
+    const location = `${where}.to`;
+    throw new Refusal('VALIDATION', `${location} ${message}.`, { errors: [{ location, message }] });
+  }
+  return { disposition, to: to ?? null };
 }

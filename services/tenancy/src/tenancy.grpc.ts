@@ -3,9 +3,15 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { KeyPolicy } from '#libs/contracts';
 import { GrpcServer, readFields, type RequestContext, unary, type UnaryMethod, withoutPosition } from '#libs/platform';
 import { answered, answeredPolicy } from './answered.js';
-import { PutMemberCommand, ResumeMemberCommand, SuspendMemberCommand } from './member.commands.js';
+import {
+  ChangeServiceAccessCommand,
+  PutMemberCommand,
+  ResumeMemberCommand,
+  SuspendMemberCommand,
+} from './member.commands.js';
 import { PutPrincipalCommand, RemovePrincipalCommand } from './principal.commands.js';
 import { CloseProjectCommand, CreateProjectCommand, SetProjectKeyPolicyCommand } from './project.commands.js';
+import { OffboardUserCommand, RemoveMemberCommand } from './removal.commands.js';
 import {
   GetMemberQuery,
   GetPrincipalQuery,
@@ -20,6 +26,7 @@ import {
   KeyPolicyBody,
   MemberPath,
   MembersQuery,
+  OffboardBody,
   policyOf,
   PrincipalPath,
   PrincipalsQuery,
@@ -28,8 +35,12 @@ import {
   ProjectsQuery,
   PutMemberBody,
   PutPrincipalBody,
+  removalOf,
+  RemovalQuery,
+  ServiceAccessPath,
   TenantPath,
   TenantsQuery,
+  UserPath,
 } from './tenancy.dto.js';
 import { ListMembersQuery, ListPrincipalsQuery, ListProjectsQuery, ListTenantsQuery } from './tenancy.queries.js';
 import {
@@ -167,12 +178,43 @@ export class TenancyGrpc implements OnModuleInit {
         const command = new SuspendMemberCommand(projectId, userId, context);
         return answered(context, (await this.commands.execute(command)).view);
       }),
+      removeMember: unary('members:write', 'member', async (request, context) => {
+        const names = ['projectId', 'userId'] as const;
+        const [{ projectId, userId }, query] = read(request, MemberPath, names, RemovalQuery);
+        const command = new RemoveMemberCommand(projectId, userId, removalOf(query, 'request'), context);
+        context.answered(await this.commands.execute(command));
+        return {};
+      }),
+      grantServiceAccess: unary('service-access:write', 'member', (request, context) =>
+        this.changeServiceAccess('GrantService', request, context),
+      ),
+      revokeServiceAccess: unary('service-access:write', 'member', (request, context) =>
+        this.changeServiceAccess('RevokeService', request, context),
+      ),
+      offboardUser: unary('members:write', 'user', async (request, context) => {
+        const [{ tenantId, userId }, body] = read(request, UserPath, ['tenantId', 'userId'], OffboardBody);
+        const removal = removalOf(body, 'request');
+        const command = new OffboardUserCommand(tenantId, userId, removal, body.comment ?? null, context);
+        const { view, position } = await this.commands.execute(command);
+        context.answered({ position });
+        return view;
+      }),
       resumeMember: unary('members:write', 'member', async (request, context) => {
         const { projectId, userId } = readAll(request, MemberPath);
         const command = new ResumeMemberCommand(projectId, userId, context);
         return answered(context, (await this.commands.execute(command)).view);
       }),
     };
+  }
+
+  private async changeServiceAccess(
+    type: ChangeServiceAccessCommand['type'],
+    request: unknown,
+    context: RequestContext,
+  ): Promise<object> {
+    const { service, ...place } = readAll(request, ServiceAccessPath);
+    const command = new ChangeServiceAccessCommand(type, place, service, context);
+    return answered(context, (await this.commands.execute(command)).view);
   }
 
   private principals(): Methods {

@@ -5,12 +5,15 @@ import { AdminBootstrap } from './bootstrap.js';
 import { KeyPoliciesController } from './key-policies.controller.js';
 import { memberCommandHandlers } from './member.commands.js';
 import { MembersController } from './members.controller.js';
+import { OffboardingController } from './offboarding.controller.js';
 import { People } from './people.js';
 import { principalCommandHandlers } from './principal.commands.js';
 import { PrincipalsController } from './principals.controller.js';
 import { projectCommandHandlers } from './project.commands.js';
 import { ProjectsController } from './projects.controller.js';
 import { tenancyProjection } from './projections/tenancy.projection.js';
+import { removalCommandHandlers } from './removal.commands.js';
+import { ServiceAccessController } from './service-access.controller.js';
 import { standingQueryHandlers } from './standing.queries.js';
 import { TenancyGrpc } from './tenancy.grpc.js';
 import { listQueryHandlers } from './tenancy.queries.js';
@@ -23,7 +26,15 @@ export { AdminBootstrap } from './bootstrap.js';
 /** Tenants, projects, members and principals. StorageModule, AuthModule and a global provider of BootstrapKeys stand beside it. */
 @Module({
   imports: [CqrsModule],
-  controllers: [TenantsController, ProjectsController, MembersController, PrincipalsController, KeyPoliciesController],
+  controllers: [
+    TenantsController,
+    ProjectsController,
+    MembersController,
+    ServiceAccessController,
+    OffboardingController,
+    PrincipalsController,
+    KeyPoliciesController,
+  ],
   providers: [
     AdminBootstrap,
     People,
@@ -31,6 +42,7 @@ export { AdminBootstrap } from './bootstrap.js';
     ...tenantCommandHandlers,
     ...projectCommandHandlers,
     ...memberCommandHandlers,
+    ...removalCommandHandlers,
     ...principalCommandHandlers,
     ...listQueryHandlers,
     ...standingQueryHandlers,

@@ -46,7 +46,7 @@ const projects: List<ProjectView> = {
 
 const members: List<MemberView> = {
   table: 'tenancy.members',
-  columns: `project_id as "projectId", user_id as "userId", role, status, display_name as "displayName", email,
+  columns: `project_id as "projectId", user_id as "userId", role, status, services, display_name as "displayName", email,
     added_at as "addedAt", version, position`,
   idColumn: 'user_id',
   idOf: ({ userId }) => userId,

@@ -23,8 +23,8 @@ export function memberView(
   person: PersonPart,
   position: Position | null,
 ): MemberView {
-  const { role, status, addedAt, revision } = member;
-  return { ...place, role, status, ...person, addedAt, version: revision, position };
+  const { role, status, services, addedAt, revision } = member;
+  return { ...place, role, status, services: [...services], ...person, addedAt, version: revision, position };
 }
 
 export function principalView(id: string, principal: RegisteredPrincipal, position: Position | null): PrincipalView {

@@ -1,8 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
+import { jcs } from '../envelope.js';
 import type { EventFilter, EventStore, StoredEvent } from '../event-store.js';
 import { type ContractItem, appendOf, digestOf, fill, idsOf, newEvent, newStream, readFrom } from './contract-item.js';
 
-/** Events of two tenants, two categories and three types, mixed. */
+const actors = ['alice', 'a"b', 'alice2', 'bob'];
+
+/** Events of two tenants, two projects, three categories, four types and as many actors, mixed. */
 async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[]> {
   const streams = ['key', 'tenant', 'project'].map((category) => newStream(category));
   const stored: StoredEvent[] = [];
@@ -10,6 +14,8 @@ async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[
     const stream = streams[n % 3] ?? '';
     const event = newEvent(String(n), {
       tenantId: [streams[0] ?? '', streams[1] ?? '', null][(n >> 1) % 3] ?? null,
+      projectId: [streams[2] ?? '', null, streams[1] ?? ''][(n >> 2) % 3] ?? null,
+      envelope: jcs({ actor: { id: actors[(n >> 1) % 4], type: 'user', via: 'internal' }, data: n, id: randomUUID() }),
       type: ['KeyUpdated', 'KeyDeleted', 'TenantCreated', 'KeyExpired'][n % 4] ?? '',
     });
     const { events } = await store.append(appendOf(stream, Math.floor(n / 3), event));
@@ -18,11 +24,19 @@ async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[
   return stored;
 }
 
+const actorOf = (event: StoredEvent): string => (JSON.parse(event.envelope) as { actor: { id: string } }).actor.id;
+
 const wanted = (event: StoredEvent, filter: EventFilter): boolean =>
   (filter.tenantId === undefined || event.tenantId === filter.tenantId) &&
   (filter.categories?.some((category) => event.stream.startsWith(`${category}-`)) ?? true) &&
   (filter.types?.includes(event.type) ?? true) &&
-  (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix));
+  (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix)) &&
+  (filter.stream === undefined || event.stream === filter.stream) &&
+  (filter.projectId === undefined || event.projectId === filter.projectId) &&
+  (filter.actorId === undefined || actorOf(event) === filter.actorId) &&
+  (filter.within === undefined ||
+    filter.within.tenantIds.some((tenantId) => event.tenantId === tenantId) ||
+    filter.within.projectIds.some((projectId) => event.projectId === projectId));
 
 export const readItems: readonly ContractItem[] = [
   {
@@ -70,22 +84,33 @@ export const readItems: readonly ContractItem[] = [
   },
   {
     number: 19,
-    promises: 'filters by tenant, category, type and prefix give what filtering afterwards would; no tenant leaks',
+    promises:
+      'filters by place, category, type, stream and actor give what filtering afterwards would; no tenant leaks',
     async holds({ store }) {
       const before = await store.head();
       const stored = await fillMixed(store, 36);
-      const [key, tenant] = stored.map((event) => event.stream);
+      const [key = '', tenant = '', project = ''] = stored.map((event) => event.stream);
       const filters: EventFilter[] = [
         {},
-        { tenantId: key ?? '' },
-        { tenantId: tenant ?? '', categories: ['key'] },
+        { tenantId: key },
+        { tenantId: tenant, categories: ['key'] },
         { categories: ['key', 'project'] },
         { categories: [] },
         { types: ['KeyDeleted', 'KeyExpired'] },
-        { streamPrefix: (key ?? '').slice(0, 12) },
+        { streamPrefix: key.slice(0, 12) },
         { streamPrefix: 'ten%' },
         { categories: ['ke'] },
-        { tenantId: key ?? '', types: ['KeyUpdated'], streamPrefix: 'key-' },
+        { tenantId: key, types: ['KeyUpdated'], streamPrefix: 'key-' },
+        { projectId: project },
+        { projectId: tenant, tenantId: key },
+        { within: { tenantIds: [key], projectIds: [tenant] } },
+        { within: { tenantIds: [], projectIds: [project, tenant] }, types: ['KeyExpired'] },
+        { within: { tenantIds: [], projectIds: [] } },
+        { stream: key },
+        { stream: project, tenantId: tenant },
+        { stream: newStream() },
+        ...['alice', 'alice2', 'a"b', 'ali'].map((actorId) => ({ actorId })),
+        { stream: tenant, actorId: 'alice', projectId: project },
       ];
       for (const filter of filters)
         for (const limit of [1, 5, 100]) {

@@ -10,6 +10,12 @@ export interface UnaryMethod {
   readonly handle: (request: unknown, context: RequestContext) => Promise<object> | object;
 }
 
+export interface StreamMethod {
+  readonly kind: 'stream';
+  readonly requires: Requirement;
+  readonly handle: (request: unknown, context: RequestContext) => AsyncIterable<object>;
+}
+
 /** A handler of grpc-js as it is: it asks the Gatekeeper itself, and nothing stands between it and the wire. */
 export interface RawMethod {
   readonly kind: 'raw';
@@ -19,7 +25,7 @@ export interface RawMethod {
     | handleBidiStreamingCall<unknown, unknown>;
 }
 
-export type GrpcMethod = UnaryMethod | RawMethod;
+export type GrpcMethod = UnaryMethod | StreamMethod | RawMethod;
 
 /**
  * A method with everything that an HTTP route has: the guard, the context, problems, a deadline. The target is named by
@@ -42,6 +48,16 @@ export const unary = (
   handle: UnaryMethod['handle'],
   options: Pick<Requirement, 'decidesFromMemory'> = {},
 ): UnaryMethod => ({ kind: 'unary', requires: { action, target, ...options }, handle });
+
+/**
+ * As `unary`, with many answers: the next one is made when the caller has taken those before it. It has no deadline but
+ * the caller's own; whoever takes nothing for a minute is refused.
+ */
+export const serverStream = (
+  action: Action | null,
+  target: TargetKind,
+  handle: StreamMethod['handle'],
+): StreamMethod => ({ kind: 'stream', requires: { action, target }, handle });
 
 export const rawUnary = (implementation: handleUnaryCall<unknown, unknown>): RawMethod => ({
   kind: 'raw',

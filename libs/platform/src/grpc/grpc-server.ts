@@ -5,6 +5,7 @@ import {
   Server,
   ServerCredentials,
   type ServerUnaryCall,
+  type ServerWritableStream,
   type ServiceDefinition,
   status as rpcCode,
   type UntypedHandleCall,
@@ -26,7 +27,7 @@ import type { RequestContext } from '../request-context.js';
 import { RequestContexts, revisionOf } from '../request-contexts.js';
 import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
 import { addressOfPeer, callerAddress, GrpcAnswer, headerOf, idFieldsOf } from './grpc-call.js';
-import type { GrpcMethod, UnaryMethod } from './grpc-methods.js';
+import type { GrpcMethod, StreamMethod, UnaryMethod } from './grpc-methods.js';
 import { reflectionOf } from './reflection.js';
 import { rpcStatusOf } from './rpc-status.js';
 
@@ -36,6 +37,8 @@ export const PROTO_ROOT = fileURLToPath(new URL('../../../contracts/proto/', imp
 export const GRPC_MESSAGE_BYTES_MAX = 256 * 1024;
 /** Of a call that brings no deadline. */
 export const GRPC_DEADLINE_MS = 10_000;
+/** How long a caller may take nothing of a stream. */
+const STREAM_STALL_MS_MAX = 60_000;
 
 const LOADER = { keepCase: false, longs: Number, enums: String, defaults: false, oneofs: false } as const;
 
@@ -147,6 +150,8 @@ export class GrpcServer implements Drainable {
         this.refuse(new GrpcAnswer(call), refusal, callback);
       } else if (method.kind === 'raw')
         (method.implementation as (call: unknown, callback: unknown) => void)(call, callback);
+      else if (method.kind === 'stream')
+        void this.stream(path, method, call as unknown as ServerWritableStream<unknown, unknown>);
       else void this.run(path, method, call, callback);
     };
   }
@@ -169,6 +174,36 @@ export class GrpcServer implements Drainable {
     } catch (error) {
       code = this.refuse(answer, error, callback);
     }
+    this.note(path, code, beganMs, answer.requestId, principalId);
+  }
+
+  private async stream(
+    path: string,
+    { requires, handle }: StreamMethod,
+    call: ServerWritableStream<unknown, unknown>,
+  ): Promise<void> {
+    const beganMs = performance.now();
+    const answer = new GrpcAnswer(call);
+    let principalId: string | null = null;
+    let code: number = rpcCode.OK;
+    try {
+      const context = await this.contextOf(path, requires, answer);
+      principalId = context.principal.id;
+      for await (const message of handle(call.request, context)) {
+        if (!call.cancelled && !call.write(message)) await taken(call);
+        if (call.cancelled) break;
+      }
+      if (call.cancelled) code = rpcCode.CANCELLED;
+      else call.end(answer.trailers);
+    } catch (error) {
+      code = this.refuse(answer, error, (status) => {
+        call.emit('error', status);
+      });
+    }
+    this.note(path, code, beganMs, answer.requestId, principalId);
+  }
+
+  private note(path: string, code: number, beganMs: number, requestId: string, principalId: string | null): void {
     const durationMs = performance.now() - beganMs;
     this.metrics.grpcSeconds.observe({ method: path, code: rpcCode[code] ?? String(code) }, durationMs / 1000);
     this.logger.info(
@@ -176,7 +211,7 @@ export class GrpcServer implements Drainable {
         method: path,
         code: rpcCode[code],
         durationMs: Math.round(durationMs * 100) / 100,
-        requestId: answer.requestId,
+        requestId,
         principalId,
       },
       'call',
@@ -251,6 +286,25 @@ const orUnreadable = (deserialize: (bytes: Buffer) => unknown) => (bytes: Buffer
     return UNREADABLE;
   }
 };
+
+/** Until the caller has taken what was written, or is gone. */
+async function taken(call: ServerWritableStream<unknown, unknown>): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const settle = (end: () => void) => (): void => {
+      clearTimeout(timer);
+      call.off('drain', onTaken).off('cancelled', onTaken);
+      end();
+    };
+    const onTaken = settle(resolve);
+    const timer = setTimeout(
+      settle(() => {
+        reject(new Refusal('REQUEST_TIMEOUT', `Nothing was taken for ${STREAM_STALL_MS_MAX} ms.`));
+      }),
+      STREAM_STALL_MS_MAX,
+    );
+    call.on('drain', onTaken).on('cancelled', onTaken);
+  });
+}
 
 /** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */
 async function withinDeadline<T>(call: ServerUnaryCall<unknown, unknown>, handle: () => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 import { type DynamicModule, Global, Inject, Injectable, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { IndexFollower, type Position, Refusal } from '#libs/eventsourcing';
-import { ProjectionHost } from '#libs/postgres';
+import { ProjectionHost, ReactorHost } from '#libs/postgres';
 import type { AppConfig } from '../config.js';
 import type { Logger } from '../logger.js';
 import { Metrics } from '../metrics.js';
@@ -38,7 +38,7 @@ class StorageWatch implements OnApplicationShutdown {
     readiness: Readiness,
     metrics: Metrics,
   ) {
-    const { database, follower, shredder, clock, projections } = storage;
+    const { database, follower, shredder, clock, projections, reactors } = storage;
     readiness.fact('tier', database.tier);
     readiness.fact('appendOnlyByGrant', database.appendOnlyByGrant);
     readiness.check('indexes', () => {
@@ -61,6 +61,16 @@ class StorageWatch implements OnApplicationShutdown {
         })),
       };
     });
+    readiness.check('reactors', () => {
+      const status = reactors.status();
+      return { ok: status.every(({ state }) => state !== 'failed'), reactors: status };
+    });
+    metrics.gauge('steward_reactor_lag_ms', 'How long the reactor that is furthest behind has been so.', () =>
+      Math.round(Math.max(0, ...reactors.status().map(({ lagMs }) => lagMs ?? 0))),
+    );
+    metrics.gauge('steward_reactions_waiting', 'Keys of events whose reaction failed and is tried again.', () =>
+      reactors.status().reduce((sum, { waitingKeys }) => sum + waitingKeys, 0),
+    );
     metrics.gauge('steward_index_staleness_ms', 'Age of the in-memory indexes of keys and rights.', () =>
       Math.min(follower.stalenessMs(), Number.MAX_SAFE_INTEGER),
     );
@@ -103,6 +113,7 @@ export class StorageModule {
       { provide: CONFIG, useValue: config },
       { provide: IndexFollower, useValue: storage.follower },
       { provide: ProjectionHost, useValue: storage.projections },
+      { provide: ReactorHost, useValue: storage.reactors },
       { provide: ReadModels, useValue: storage.projections },
       { provide: AcknowledgedPositions, useValue: storage.acknowledged },
       { provide: PositionGate, useValue: new StorePositions(storage) },

@@ -9,11 +9,13 @@ import {
   PostgresDataKeys,
   PostgresEventStore,
   ProjectionHost,
+  type ReactorHost,
   StoreClock,
 } from '#libs/postgres';
 import type { AppConfig } from '../config.js';
 import type { Logger } from '../logger.js';
 import { type OpenDatabase, openDatabase } from './database.js';
+import { reactorHost } from './reactors.js';
 
 const POOL_CONNECTIONS_MAX = 12;
 const CONNECT_MS_MAX = 1_000;
@@ -34,6 +36,7 @@ export interface Storage {
   readonly follower: IndexFollower;
   readonly acknowledged: Acknowledged;
   readonly projections: ProjectionHost;
+  readonly reactors: ReactorHost;
   readonly ledger: Ledger;
   close(): Promise<void>;
 }
@@ -126,6 +129,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
     },
   });
   const projections = projectionHost(connected, codec);
+  const reactors = reactorHost(pool, store, codec, log);
   const acknowledged = new Acknowledged();
   database.onLost((error) => options.onLost?.(error));
   return {
@@ -141,6 +145,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
     follower,
     acknowledged,
     projections,
+    reactors,
     ledger: {
       store,
       codec,
@@ -152,6 +157,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
       },
     },
     close: async () => {
+      await reactors.stop();
       await projections.stop();
       await follower.close();
       await shredder.stop();

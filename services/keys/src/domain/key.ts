@@ -145,6 +145,8 @@ export type KeyCommand =
   | { readonly type: 'DisableKey' }
   | { readonly type: 'EnableKey'; readonly caller: CallerBounds | null }
   | { readonly type: 'RevokeKey'; readonly reason: RevocationReason }
+  /** Its owner has left; null = its project is closed, whoever owns it. */
+  | { readonly type: 'OffboardKey'; readonly owner: Pick<KeyOwner, 'type' | 'id'> | null }
   | { readonly type: 'DeleteKey'; readonly dataKeys: readonly string[] }
   | { readonly type: 'RecordExpiry'; readonly expiresAt: string }
   | { readonly type: 'WarnExpiry'; readonly expiresAt: string; readonly thresholdDays: number }
@@ -379,6 +381,14 @@ function enableKey(caller: CallerBounds | null, state: KeyState, at: string): Ke
   return [{ type: 'KeyEnabled', data: {} }];
 }
 
+/** A key that has gone to another owner meanwhile stays. */
+function offboardKey(owner: Pick<KeyOwner, 'type' | 'id'> | null, state: KeyState): KeyEvent[] {
+  if (state.kind !== 'alive') return [];
+  const { type, id } = state.owner;
+  if (owner !== null && (owner.type !== type || owner.id !== id)) return [];
+  return [{ type: 'KeyRevoked', data: { reason: 'offboarded' } }];
+}
+
 function recordExpiry(expiresAt: string, state: KeyState, at: string): KeyEvent[] {
   const due = state.kind === 'alive' && state.expiresAt === expiresAt && isExpired(state, at) && !state.expiryRecorded;
   return due ? [{ type: 'KeyExpired', data: { expiresAt } }] : [];
@@ -427,6 +437,8 @@ export function decide(command: KeyCommand, state: KeyState, at: string): KeyEve
       return enableKey(command.caller, state, at);
     case 'RevokeKey':
       return alreadyRevoked(state) ? [] : [{ type: 'KeyRevoked', data: { reason: command.reason } }];
+    case 'OffboardKey':
+      return offboardKey(command.owner, state);
     case 'DeleteKey':
       known(state);
       return [{ type: 'KeyDeleted', data: { dataKeys: [...command.dataKeys].sort() } }];

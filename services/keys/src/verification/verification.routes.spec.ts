@@ -31,7 +31,8 @@ describe('verification over HTTP', () => {
     caller = token;
     const { index, access, verifier, resolver, follower, config, contexts } = world;
     const targets = new Targets(access, index);
-    const gatekeeper = new Gatekeeper(verifier, resolver, targets, new AuthThrottle(config), follower, config);
+    const nobody = { authenticate: () => Promise.resolve(undefined) };
+    const gatekeeper = new Gatekeeper(verifier, resolver, targets, new AuthThrottle(config), follower, config, nobody);
     const module = await Test.createTestingModule({
       providers: [
         VerificationRoutes,

@@ -39,7 +39,8 @@ describe('verification over gRPC', () => {
     caller = await world.key({ owner });
     const { index, access, verifier, resolver, follower, config, contexts, metrics, installationKey } = world;
     const targets = new Targets(access, index);
-    const gatekeeper = new Gatekeeper(verifier, resolver, targets, new AuthThrottle(config), follower, config);
+    const nobody = { authenticate: () => Promise.resolve(undefined) };
+    const gatekeeper = new Gatekeeper(verifier, resolver, targets, new AuthThrottle(config), follower, config, nobody);
     const logger = pino({ level: 'silent' });
     const serving = { trustedProxies: [], tls: undefined };
     server = new GrpcServer(gatekeeper, contexts, metrics, installationKey, serving, logger);

@@ -1,6 +1,6 @@
-import type { MemberRole, PersonPart, ProjectEvent } from '#libs/contracts';
+import type { Disposition, MemberRole, PersonPart, ProjectEvent } from '#libs/contracts';
 import { given } from '#libs/testing';
-import { projectDecider, type PutMember } from './project.js';
+import { projectDecider, type PutMember, type RemoveMember, SERVICES_MAX } from './project.js';
 
 const meta = { tenantId: 'acme', projectId: 'GOV112345' };
 const created: ProjectEvent = { type: 'ProjectCreated', data: { name: 'Weather' } };
@@ -196,8 +196,9 @@ describe('a member', () => {
     expect(memberOf(project(...history).state, 'alice')).toEqual({
       role: 'tenant_user',
       status: 'active',
+      services: [],
       addedAt: '2026-01-01T00:00:00.000Z',
-      revision: 4,
+      revision: 6,
       profileRevision: null,
     });
     expect(memberOf(project(...history, removed).state, 'alice')).toBeUndefined();
@@ -206,7 +207,98 @@ describe('a member', () => {
 
   it('is the only one kept where the fold is about it alone', () => {
     const history = [created, added('alice'), added('bob')];
-    const { state } = given(projectDecider('bob'), history, { meta });
+    const { state } = given(projectDecider(['bob']), history, { meta });
     expect(state).toMatchObject({ members: new Map([['bob', expect.objectContaining({ revision: 3 })]]) });
+  });
+});
+
+const granted = (service: string): ProjectEvent => ({
+  type: 'ServiceAccessGranted',
+  data: { userId: 'alice', service },
+});
+const withdrawn = (service: string): ProjectEvent => ({
+  type: 'ServiceAccessRevoked',
+  data: { userId: 'alice', service },
+});
+
+describe('service access', () => {
+  const grant = (service: string, rest: { ifMatch?: number } = {}) =>
+    ({ type: 'GrantService', userId: 'alice', service, ...rest }) as const;
+  const revoke = (service: string) => ({ type: 'RevokeService', userId: 'alice', service }) as const;
+
+  it('is granted and revoked, each written once, and moves the version of the member', () => {
+    const member = project(created, added('alice'));
+    expect(member.when(grant('virtual-compute'))).toEqual([granted('virtual-compute')]);
+    expect(member.when(revoke('virtual-compute'))).toEqual([]);
+    const able = project(created, added('alice'), granted('virtual-compute'), granted('container-compute'));
+    expect(able.when(grant('virtual-compute'))).toEqual([]);
+    expect(able.when(revoke('virtual-compute'))).toEqual([withdrawn('virtual-compute')]);
+    expect(memberOf(able.state, 'alice')).toMatchObject({
+      services: ['container-compute', 'virtual-compute'],
+      revision: 4,
+    });
+    expect(memberOf(able.then(revoke('virtual-compute')), 'alice')).toMatchObject({
+      services: ['container-compute'],
+      revision: 5,
+    });
+    expect(() => able.when(grant('storage', { ifMatch: 2 }))).toThrow('VERSION_CONFLICT');
+  });
+
+  it('belongs to a member of an open project, and ends with the membership', () => {
+    expect(() => project(created).when(grant('storage'))).toThrow('NOT_FOUND');
+    expect(() => project(created, added('alice'), closed).when(grant('storage'))).toThrow('PROJECT_CLOSED');
+    const again = project(created, added('alice'), granted('storage'), removedBy('orphan'), added('alice'));
+    expect(memberOf(again.state, 'alice')).toMatchObject({ services: [] });
+  });
+
+  it('is bounded in number', () => {
+    const services = Array.from({ length: SERVICES_MAX }, (_, n) => granted(`service-${n}`));
+    expect(() => project(created, added('alice'), ...services).when(grant('one-more'))).toThrow('TOO_MANY_ITEMS');
+  });
+});
+
+function removedBy(disposition: Disposition, to: string | null = null): ProjectEvent {
+  return { type: 'MemberRemoved', data: { userId: 'alice', disposition, to } };
+}
+
+describe('removing a member', () => {
+  const free = { hasUsage: false, overQuota: false };
+  const remove = (disposition: Disposition, rest: Partial<RemoveMember> = {}): RemoveMember => ({
+    type: 'RemoveMember',
+    userId: 'alice',
+    disposition,
+    to: null,
+    facts: free,
+    ...rest,
+  });
+  const both = project(created, added('alice'), added('bob'));
+
+  it('is written with what becomes of the usage', () => {
+    expect(both.when(remove('block'))).toEqual([removedBy('block')]);
+    expect(both.when(remove('orphan', { facts: { hasUsage: true, overQuota: true } }))).toEqual([removedBy('orphan')]);
+    expect(both.when(remove('transfer', { to: 'bob', facts: { hasUsage: true, overQuota: false } }))).toEqual([
+      removedBy('transfer', 'bob'),
+    ]);
+  });
+
+  it('is refused while something is used and nobody takes it over', () => {
+    expect(() => both.when(remove('block', { facts: { hasUsage: true, overQuota: false } }))).toThrow(
+      'MEMBER_HAS_USAGE',
+    );
+    expect(() => both.when(remove('transfer', { to: 'bob', facts: { hasUsage: true, overQuota: true } }))).toThrow(
+      'TARGET_OVER_QUOTA',
+    );
+  });
+
+  it('gives what is used to another member only', () => {
+    for (const to of ['alice', 'carol', null])
+      expect(() => both.when(remove('transfer', { to }))).toThrow('MEMBER_UNKNOWN');
+  });
+
+  it('is refused for whoever is no member, an older version, and a closed project', () => {
+    expect(() => both.when(remove('block', { userId: 'carol' }))).toThrow('NOT_FOUND');
+    expect(() => both.when(remove('block', { ifMatch: 1 }))).toThrow('VERSION_CONFLICT');
+    expect(() => project(created, added('alice'), closed).when(remove('block'))).toThrow('PROJECT_CLOSED');
+    expect(() => project(created, added('alice'), removedBy('block')).when(remove('block'))).toThrow('NOT_FOUND');
   });
 });

@@ -1,11 +1,16 @@
-import type { MemberRole, PersonPart, ProjectEvent } from '#libs/contracts';
+import type { Disposition, MemberRole, PersonPart, ProjectEvent } from '#libs/contracts';
 import { type Decider, type EventMeta, Refusal } from '#libs/eventsourcing';
 import { decideKeyPolicy, evolveKeyPolicy, type KeyPolicyCommand, type StandingPolicy } from './key-policy.js';
 import { holdVersion, impossible } from './version.js';
 
+/** A member's services stand in every fold of the project, so their number is bounded. */
+export const SERVICES_MAX = 100;
+
 export interface Member {
   readonly role: MemberRole;
   readonly status: 'active' | 'suspended';
+  /** The services that it has access to, sorted. */
+  readonly services: readonly string[];
   readonly addedAt: string;
   readonly revision: number;
   /** The revision of the event that bears the person's name and e-mail; null if none was ever given. */
@@ -46,10 +51,40 @@ export interface PutMember {
   readonly ifMatch?: number | undefined;
 }
 
+/** What the quotas said of the member just before; what slips in between is treated as orphaned. */
+export interface RemovalFacts {
+  /** It reserves or uses something in the project. */
+  readonly hasUsage: boolean;
+  /** What it holds would bring the member `to` over a quota. */
+  readonly overQuota: boolean;
+}
+
+/** What becomes of what a member uses and reserves; `to` takes it over in a transfer, and is null in all else. */
+export interface Removal {
+  readonly disposition: Disposition;
+  readonly to: string | null;
+}
+
+export interface RemoveMember extends Removal {
+  readonly type: 'RemoveMember';
+  readonly userId: string;
+  readonly facts: RemovalFacts;
+  readonly ifMatch?: number | undefined;
+}
+
+export interface ChangeServiceAccess {
+  readonly type: 'GrantService' | 'RevokeService';
+  readonly userId: string;
+  readonly service: string;
+  readonly ifMatch?: number | undefined;
+}
+
 export type ProjectCommand =
   | { readonly type: 'CreateProject'; readonly name: string; readonly tenantSuspended: boolean }
   | { readonly type: 'CloseProject'; readonly ifMatch?: number | undefined }
   | PutMember
+  | RemoveMember
+  | ChangeServiceAccess
   | {
       readonly type: 'SuspendMember' | 'ResumeMember';
       readonly userId: string;
@@ -74,12 +109,15 @@ function decide(command: ProjectCommand, project: Project): ProjectEvent[] {
   switch (command.type) {
     case 'PutMember':
       return decidePutMember(command, project.members.get(command.userId));
+    case 'RemoveMember':
+      return decideRemoval(command, project.members);
+    case 'GrantService':
+    case 'RevokeService':
+      return decideServiceAccess(command, standing(project.members, command));
     case 'SuspendMember':
     case 'ResumeMember': {
       const { userId } = command;
-      const member = project.members.get(userId);
-      if (member === undefined) throw new Refusal('NOT_FOUND', 'There is no such member.');
-      holdVersion(command.ifMatch, member.revision);
+      const member = standing(project.members, command);
       const [wanted, type] =
         command.type === 'SuspendMember'
           ? (['suspended', 'MemberSuspended'] as const)
@@ -90,6 +128,37 @@ function decide(command: ProjectCommand, project: Project): ProjectEvent[] {
     case 'RemoveKeyPolicy':
       return decideKeyPolicy(command, project.keyPolicy);
   }
+}
+
+function standing(
+  members: ReadonlyMap<string, Member>,
+  { userId, ifMatch }: { readonly userId: string; readonly ifMatch?: number | undefined },
+): Member {
+  const member = members.get(userId);
+  if (member === undefined) throw new Refusal('NOT_FOUND', 'There is no such member.');
+  holdVersion(ifMatch, member.revision);
+  return member;
+}
+
+function decideRemoval(command: RemoveMember, members: ReadonlyMap<string, Member>): ProjectEvent[] {
+  const { userId, disposition, to, facts } = command;
+  standing(members, command);
+  if (disposition === 'transfer' && (to === null || to === userId || !members.has(to)))
+    throw new Refusal('MEMBER_UNKNOWN', 'The usage can only go to another member of the project.');
+  if (disposition === 'block' && facts.hasUsage)
+    throw new Refusal('MEMBER_HAS_USAGE', 'The member still uses or reserves something; choose another disposition.');
+  if (disposition === 'transfer' && facts.overQuota)
+    throw new Refusal('TARGET_OVER_QUOTA', 'Who takes the usage over would exceed a quota.');
+  return [{ type: 'MemberRemoved', data: { userId, disposition, to: disposition === 'transfer' ? to : null } }];
+}
+
+function decideServiceAccess({ type, userId, service }: ChangeServiceAccess, { services }: Member): ProjectEvent[] {
+  const has = services.includes(service);
+  if (type === 'RevokeService') return has ? [{ type: 'ServiceAccessRevoked', data: { userId, service } }] : [];
+  if (has) return [];
+  if (services.length >= SERVICES_MAX)
+    throw new Refusal('TOO_MANY_ITEMS', `A member has access to at most ${SERVICES_MAX} services.`);
+  return [{ type: 'ServiceAccessGranted', data: { userId, service } }];
 }
 
 function decidePutMember(command: PutMember, member: Member | undefined): ProjectEvent[] {
@@ -138,6 +207,7 @@ function evolveMember(member: Member | undefined, event: MemberEvent, meta: Even
     return {
       role,
       status: 'active',
+      services: [],
       addedAt: meta.recordedAt,
       revision,
       profileRevision: profileRevision(event, meta),
@@ -156,8 +226,9 @@ function evolveMember(member: Member | undefined, event: MemberEvent, meta: Even
     case 'MemberRemoved':
       return undefined;
     case 'ServiceAccessGranted':
+      return { ...member, revision, services: [...member.services, event.data.service].sort() };
     case 'ServiceAccessRevoked':
-      return member;
+      return { ...member, revision, services: member.services.filter((service) => service !== event.data.service) };
   }
 }
 
@@ -165,7 +236,7 @@ function evolveMember(member: Member | undefined, event: MemberEvent, meta: Even
 const profileRevision = (event: { private?: { person?: unknown } }, meta: EventMeta): number | null =>
   event.private?.person === undefined ? null : meta.revision;
 
-function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only?: string | null): Project {
+function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only?: readonly string[]): Project {
   if (event.type === 'ProjectCreated')
     return {
       status: 'active',
@@ -179,7 +250,7 @@ function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only?: s
   if (project.status === 'absent') return impossible(`${event.type} before ProjectCreated`);
   if (isMemberEvent(event)) {
     const { userId } = event.data;
-    if (only !== undefined && userId !== only) return project;
+    if (only !== undefined && !only.includes(userId)) return project;
     const member = evolveMember(project.members.get(userId), event, meta);
     const members = new Map(project.members);
     if (member === undefined) members.delete(userId);
@@ -198,10 +269,10 @@ function evolve(project: Project, event: ProjectEvent, meta: EventMeta, only?: s
 const isMemberEvent = (event: ProjectEvent): event is MemberEvent => 'userId' in event.data;
 
 /**
- * The rules of a project. A command is about one member at most, so its fold may keep `only` that one (null = none):
- * it then costs no more in a project of many. Without it every member is kept.
+ * The rules of a project. A command is about two members at most, so its fold may keep `only` those: it then costs no
+ * more in a project of many. Without it every member is kept.
  */
-export const projectDecider = (only?: string | null): Decider<Project, ProjectCommand, ProjectEvent> => ({
+export const projectDecider = (only?: readonly string[]): Decider<Project, ProjectCommand, ProjectEvent> => ({
   initialState: { status: 'absent' },
   decide,
   evolve: (project, event, meta) => evolve(project, event, meta, only),

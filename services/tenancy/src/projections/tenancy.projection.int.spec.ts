@@ -151,7 +151,7 @@ describe('the lists of tenancy', () => {
     );
     expect(await rows('members')).toMatchObject([
       { user_id: 'alice', status: 'suspended', display_name: null, email: null, search: 'alice', version: 7 },
-      { user_id: 'bob', role: 'tenant_admin', display_name: 'Bob', search: 'bob\nbob', version: 5 },
+      { user_id: 'bob', role: 'tenant_admin', display_name: 'Bob', search: 'bob\nbob', services: [], version: 9 },
     ]);
     await append(
       at,

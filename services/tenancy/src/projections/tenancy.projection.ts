@@ -3,7 +3,7 @@ import type { OpenedEvent, Projection, ProjectionTransaction } from '#libs/event
 
 /**
  * The lists of tenancy: one projection, because the lists are small and one checkpoint then tells how far all of them
- * are. Key policies and service access have no list: who needs them folds a stream or asks the access index.
+ * are. Key policies have no list: who needs them folds a stream or asks the access index.
  */
 
 /** A search compares texts in this form, in the tables and in the query alike, whatever the database's locale. */
@@ -51,6 +51,7 @@ const members = (table: string, bare: string): string => `
     tenant_id ${text} not null,
     role text not null,
     status text not null,
+    services text[] collate "C" not null,
     display_name ${text},
     email ${text},
     search text not null,
@@ -147,6 +148,7 @@ async function applyOne(tx: ProjectionTransaction, tables: Tables, event: Opened
         tenant_id: event.tenantId,
         role,
         status: 'active',
+        services: '{}',
         ...personColumns(userId, event),
       };
       return insert(tx, members, event, { ...row, added_at: event.recordedAt });
@@ -159,6 +161,9 @@ async function applyOne(tx: ProjectionTransaction, tables: Tables, event: Opened
       return update(tx, members, member(data.userId), event, { status: 'suspended' });
     case 'MemberResumed':
       return update(tx, members, member(data.userId), event, { status: 'active' });
+    case 'ServiceAccessGranted':
+    case 'ServiceAccessRevoked':
+      return changeServices(tx, members, event, type, data);
     case 'MemberRemoved':
       await tx.query(`delete from ${members} where project_id = $1 and user_id = $2`, [id, data.userId]);
       return;
@@ -179,10 +184,27 @@ async function applyOne(tx: ProjectionTransaction, tables: Tables, event: Opened
       return update(tx, principals, { principal_id: id }, event, { status: 'removed' });
     case 'KeyPolicySet':
     case 'KeyPolicyRemoved':
-    case 'ServiceAccessGranted':
-    case 'ServiceAccessRevoked':
       return;
   }
+}
+
+async function changeServices(
+  tx: ProjectionTransaction,
+  members: string | undefined,
+  event: OpenedEvent,
+  type: 'ServiceAccessGranted' | 'ServiceAccessRevoked',
+  { userId, service }: { readonly userId: string; readonly service: string },
+): Promise<void> {
+  const services =
+    type === 'ServiceAccessGranted'
+      ? 'array(select s from unnest(array_append(services, $3)) as u (s) order by s)'
+      : 'array_remove(services, $3)';
+  const { rows } = await tx.query(
+    `update ${members} set services = ${services}, version = $4, position = $5
+     where project_id = $1 and user_id = $2 returning 1`,
+    [idOf(event.stream), userId, service, event.revision, event.position],
+  );
+  if (rows.length === 0) throw new Error(`${event.type} at ${event.position} found no row.`);
 }
 
 function personColumns(userId: string, event: OpenedEvent): Record<'display_name' | 'email' | 'search', string | null> {
@@ -193,7 +215,7 @@ function personColumns(userId: string, event: OpenedEvent): Record<'display_name
 export const tenancyProjection: Projection = {
   name: 'tenancy',
   schema: 'tenancy',
-  version: 1,
+  version: 2,
   categories: ['tenant', 'project', 'principal', 'subject'],
   parts: ['person'],
   tables: [

@@ -87,7 +87,7 @@ export class VerificationWorld {
   readonly index = new VerificationIndex((keyId) => this.missingVerifiers.push(keyId));
   readonly peppers: CountingPeppers;
   readonly follower: IndexFollower;
-  readonly resolver = new PrincipalResolver(this.access);
+  readonly resolver = new PrincipalResolver(this.access, { oidcIssuers: [] });
   readonly uses: [string, number, number][] = [];
   readonly upgrades: VerifierUpgrade[] = [];
   readonly verifier: KeyVerifier;

@@ -1,4 +1,11 @@
-import type { Actor, RecordedEvent } from '#libs/eventsourcing';
+import {
+  type Actor,
+  type Codec,
+  ENVELOPE_BYTES_MAX,
+  type OpenedPart,
+  type RecordedEvent,
+  type StoredEvent,
+} from '#libs/eventsourcing';
 import {
   BooleanField,
   CustomField,
@@ -9,7 +16,8 @@ import {
   ObjectListField,
   TextField,
   TimeField,
-} from '#libs/platform';
+} from './fields.js';
+import type { Principal } from './principal.js';
 
 /** A private part as its reader may see it: its content, or why there is none. */
 export type PartShown = Readonly<Record<string, unknown>>;
@@ -88,6 +96,13 @@ export class AuditedEvent {
 
   @TextField({ ...TEXT, description: 'Hex.' })
   chainHash!: string;
+
+  @TextField({
+    max: 4 * Math.ceil(ENVELOPE_BYTES_MAX / 3),
+    optional: true,
+    description: 'With `?raw=true`: the bytes of the envelope, from which the hashes are made, in base64.',
+  })
+  raw?: string;
 }
 
 class HistoryPage {
@@ -106,7 +121,62 @@ export class AuditedEventList {
   page!: HistoryPage;
 }
 
-export function auditForm(event: RecordedEvent, parts: Readonly<Record<string, PartShown>>): AuditedEvent {
+export interface AuditFormOptions {
+  /** Whether the reader may see this private part of the event. Nobody may see a verifier. */
+  readonly maySee: (part: string, event: RecordedEvent) => boolean;
+  /** Adds the envelope's bytes. */
+  readonly raw?: boolean;
+}
+
+/** Events in the audit form. A private part that the reader may not see is not even opened. Throws UnknownEvent. */
+export async function auditForms(
+  codec: Codec,
+  stored: readonly StoredEvent[],
+  { maySee, raw = false }: AuditFormOptions,
+): Promise<AuditedEvent[]> {
+  const events = stored.map((one) => {
+    const parts: Record<string, PartShown> = {};
+    return { stored: one, event: codec.decode(one), parts };
+  });
+  const toOpen = new Map<string, typeof events>();
+  for (const one of events)
+    for (const part of Object.keys(one.event.private)) {
+      one.parts[part] = { hidden: true };
+      if (part === 'verifier' || !maySee(part, one.event)) continue;
+      const seen = toOpen.get(part);
+      if (seen === undefined) toOpen.set(part, [one]);
+      else seen.push(one);
+    }
+  for (const [part, seen] of toOpen) {
+    const opened = await codec.openParts(
+      seen.map((one) => one.stored),
+      part,
+    );
+    for (const one of seen) {
+      const content: OpenedPart = opened.get(one.stored) ?? { missing: true };
+      one.parts[part] = 'value' in content ? (content.value as PartShown) : content;
+    }
+  }
+  return events.map(({ stored: { envelope }, event, parts }) => {
+    const form = auditForm(event, parts);
+    if (raw) form.raw = Buffer.from(envelope, 'utf8').toString('base64');
+    return form;
+  });
+}
+
+/** Whether the reader did it. */
+export const isActOf = ({ actor }: RecordedEvent, { type, id }: Principal): boolean =>
+  actor.type === type && actor.id === id;
+
+/** The message of steward/v1/audit.proto. */
+export const auditMessage = ({ data, private: parts, raw, ...others }: AuditedEvent): object => ({
+  ...others,
+  dataJson: JSON.stringify(data),
+  privateJson: JSON.stringify(parts),
+  ...(raw === undefined ? {} : { raw: Buffer.from(raw, 'base64') }),
+});
+
+function auditForm(event: RecordedEvent, parts: Readonly<Record<string, PartShown>>): AuditedEvent {
   return {
     position: event.position,
     storedAt: event.storedAt,

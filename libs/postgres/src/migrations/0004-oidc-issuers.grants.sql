@@ -1,0 +1,1 @@
+grant select, insert on ledger.oidc_issuers to :program_role;
