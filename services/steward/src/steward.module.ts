@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { type AppConfig, AuthModule, type Logger, type Storage, StorageModule, TransportModule } from '#libs/platform';
 import { KeysModule } from '../../keys/src/keys.module.js';
+import { QuotasModule } from '../../quotas/src/quotas.module.js';
 import { TenancyModule } from '../../tenancy/src/tenancy.module.js';
 
 /** Every service in one process: the only place that lists them all. */
@@ -9,7 +10,7 @@ export class StewardModule {
   static of(storage: Storage, config: AppConfig, logger: Logger): DynamicModule {
     return {
       module: StewardModule,
-      imports: [StorageModule.of(storage, config, logger), TransportModule, AuthModule, KeysModule, TenancyModule],
+      imports: [StorageModule.of(storage, config, logger), TransportModule, AuthModule, KeysModule, QuotasModule, TenancyModule],
     };
   }
 }
