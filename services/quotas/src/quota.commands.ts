@@ -119,7 +119,9 @@ function holderIn(state: ProjectQuota, wish: Exclude<UsageWish, { userId: string
       if (holder !== undefined) return holder;
       throw new Refusal('ALLOCATION_NOT_FOUND', 'There is no such allocation, or it is over for more than a day.');
     }
-    default: {
+    case 'CommitReservation':
+    case 'ReleaseReservation':
+    case 'ExtendReservation': {
       const holder = holderOf(state.entries.get(wish.id));
       if (holder !== undefined) return holder;
       throw new Refusal('RESERVATION_NOT_FOUND', 'There is no such reservation, or it is over for more than a day.');
@@ -163,7 +165,9 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
         return { ...wish, standing: await this.rights.standing(projectId, userId, servicesOf(wish.items)) };
       case 'CommitReservation':
         return { ...wish, standing: await this.rights.standing(projectId, userId, servicesOf(wish.items ?? [])) };
-      default:
+      case 'ReleaseReservation':
+      case 'ExtendReservation':
+      case 'ReleaseAllocation':
         return wish;
     }
   }
@@ -187,7 +191,12 @@ export class ChangeLimitHandler implements ICommandHandler<ChangeLimitCommand> {
     private readonly rights: QuotaRights,
   ) {}
 
-  async execute({ projectId, change, reason, context }: ChangeLimitCommand): Promise<QuotaOutcome<LimitChange['type']>> {
+  async execute({
+    projectId,
+    change,
+    reason,
+    context,
+  }: ChangeLimitCommand): Promise<QuotaOutcome<LimitChange['type']>> {
     await this.rights.catalogueHas([change]);
     const { userId } = change.scope;
     if (userId !== null && change.type === 'SetQuota') await this.rights.isMember(projectId, userId);

@@ -127,7 +127,9 @@ export class GetQuotasHandler implements IQueryHandler<GetQuotasQuery> {
   async execute({ projectId, service, context }: GetQuotasQuery): Promise<ProjectQuotasView> {
     const members = await this.members.of(projectId);
     const catalogue = this.catalogue.now;
-    const resources = byService(resourcesOf(catalogue).filter((one) => service === undefined || one.service === service));
+    const resources = byService(
+      resourcesOf(catalogue).filter((one) => service === undefined || one.service === service),
+    );
     return this.ledgers.look(
       projectId,
       (state, position) => {
@@ -165,7 +167,9 @@ export class GetOwnQuotasHandler implements IQueryHandler<GetOwnQuotasQuery> {
     if (context.principal.type !== 'user' || !(await this.rights.standsIn(projectId, userId)))
       throw new Refusal('NOT_FOUND', 'The caller is no member of this project.');
     const catalogue = this.catalogue.now;
-    const resources = byService(resourcesOf(catalogue).filter((one) => service === undefined || one.service === service));
+    const resources = byService(
+      resourcesOf(catalogue).filter((one) => service === undefined || one.service === service),
+    );
     return this.ledgers.look(
       projectId,
       (state, position) => ({
@@ -331,7 +335,8 @@ export class ListAllocationsHandler implements IQueryHandler<ListAllocationsQuer
       ({ entries, liveByRef }) =>
         paged('allocations', projectId, query, context, () => {
           const { resourceRef } = query;
-          const found = resourceRef === undefined ? [...entries.values()] : [entries.get(liveByRef.get(resourceRef) ?? '')];
+          const found =
+            resourceRef === undefined ? [...entries.values()] : [entries.get(liveByRef.get(resourceRef) ?? '')];
           return found.flatMap((entry) => (entry?.kind === 'live' ? [view(entry)] : []));
         }),
       context.minPosition,

@@ -19,7 +19,14 @@ import {
   QuotasQuery,
   SetLimitBody,
 } from './quotas.dto.js';
-import { BulkLimitsView, limitView, LimitView, OwnQuotasView, ProjectQuotasView, QuotaPolicyView } from './quotas.views.js';
+import {
+  BulkLimitsView,
+  limitView,
+  LimitView,
+  OwnQuotasView,
+  ProjectQuotasView,
+  QuotaPolicyView,
+} from './quotas.views.js';
 import type { QuotaOutcome } from './writer/mailbox.js';
 
 const ofProject: QuotaScope = { type: 'project', userId: null };

@@ -366,23 +366,35 @@ export class CatalogueView {
   services!: CatalogueServiceView[];
 }
 
-export const rowView = ({ service: _, ...row }: QuotaRow): RowView => row;
+export const rowView = (row: QuotaRow): RowView => without(row, 'service');
 
-export function limitView({ scope, service, resource, unit, after, soft, belowUsage, revision }: LimitAnswer): LimitView {
+export function limitView({
+  scope,
+  service,
+  resource,
+  unit,
+  after,
+  soft,
+  belowUsage,
+  revision,
+}: LimitAnswer): LimitView {
   const { limit, effective, source } = after;
   return { scope, service, resource, unit, limit: limit ?? 'inherit', effective, source, soft, belowUsage, revision };
 }
 
-export const reservationView = ({ kind: _, replayed: __, ...shown }: ReservationAnswer): ReservationView => shown;
+export const reservationView = (answer: ReservationAnswer): ReservationView => without(answer, 'kind', 'replayed');
 
-export const allocationView = ({ kind: _, replayed: __, ...shown }: AllocationAnswer): AllocationView => shown;
+export const allocationView = (answer: AllocationAnswer): AllocationView => without(answer, 'kind', 'replayed');
 
-export const checkView = ({ kind: _, ...shown }: CheckAnswer): CheckView => shown;
+export const checkView = (answer: CheckAnswer): CheckView => without(answer, 'kind');
 
-export const catalogueResourceView = ({
-  resource,
-  unit,
-  defaultProjectLimit,
-  defaultMemberLimit,
-  revision,
-}: CatalogueResource): CatalogueResourceView => ({ resource, unit, defaultProjectLimit, defaultMemberLimit, revision });
+export const catalogueResourceView = (resource: CatalogueResource): CatalogueResourceView =>
+  without(resource, 'service', 'kind');
+
+function without<Thing extends object, Field extends keyof Thing & string>(
+  thing: Thing,
+  ...fields: Field[]
+): Omit<Thing, Field> {
+  const hidden: readonly string[] = fields;
+  return Object.fromEntries(Object.entries(thing).filter(([field]) => !hidden.includes(field))) as Omit<Thing, Field>;
+}

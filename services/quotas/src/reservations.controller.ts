@@ -139,10 +139,7 @@ export class ReservationsController {
   @HttpCode(200)
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: ReservationView })
-  async release(
-    @Param() { projectId, id }: UsagePath,
-    @Context() context: RequestContext,
-  ): Promise<ReservationView> {
+  async release(@Param() { projectId, id }: UsagePath, @Context() context: RequestContext): Promise<ReservationView> {
     const wish = { type: 'ReleaseReservation', id } as const;
     const { answer, position } = await this.commands.execute(new ChangeUsageCommand(projectId, wish, context));
     context.answered({ position });

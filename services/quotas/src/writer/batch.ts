@@ -1,5 +1,12 @@
 import type { ProjectQuotaEvent } from '#libs/contracts';
-import { type Codec, type CommandContext, commandIdOf, type NewEvent, type StoredEvent, type StreamScope } from '#libs/eventsourcing';
+import {
+  type Codec,
+  type CommandContext,
+  commandIdOf,
+  type NewEvent,
+  type StoredEvent,
+  type StreamScope,
+} from '#libs/eventsourcing';
 import type { Catalogue } from '../domain/catalogue.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import { type Decision, execute } from '../domain/decide.js';

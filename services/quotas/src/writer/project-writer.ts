@@ -81,10 +81,7 @@ export class ProjectWriter {
   }
 
   /** Reads the confirmed state; what is due has expired in it. `see` must neither wait nor change it. */
-  look<Seen>(
-    see: (state: ProjectQuota, position: Position | null) => Seen,
-    minPosition?: Position,
-  ): Promise<Seen> {
+  look<Seen>(see: (state: ProjectQuota, position: Position | null) => Seen, minPosition?: Position): Promise<Seen> {
     if (minPosition !== undefined && minPosition > (this.loaded?.lastPosition ?? '')) this.isBehind = true;
     return new Promise((resolve, reject) => {
       this.post({
@@ -95,7 +92,7 @@ export class ProjectWriter {
           try {
             resolve(see(state, position));
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         },
       });
@@ -110,9 +107,14 @@ export class ProjectWriter {
   }
 
   private post(item: WaitingItem): void {
-    if (this.closed) return item.reject(overloaded('This process is shutting down.'));
-    if (this.mailbox.length >= this.options.limits.mailboxMax)
-      return item.reject(overloaded('Too many commands of this project are waiting; nothing was changed.'));
+    if (this.closed) {
+      item.reject(overloaded('This process is shutting down.'));
+      return;
+    }
+    if (this.mailbox.length >= this.options.limits.mailboxMax) {
+      item.reject(overloaded('Too many commands of this project are waiting; nothing was changed.'));
+      return;
+    }
     this.mailbox.push(item);
     this.pump ??= this.work();
   }
