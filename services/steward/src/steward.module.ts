@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { type AppConfig, AuthModule, type Logger, type Storage, StorageModule, TransportModule } from '#libs/platform';
 import { AuditModule } from '../../audit/src/audit.module.js';
 import { KeysModule } from '../../keys/src/keys.module.js';
+import { QuotasModule } from '../../quotas/src/quotas.module.js';
 import { TenancyModule } from '../../tenancy/src/tenancy.module.js';
 
 /** Every service in one process: the only place that lists them all. */
@@ -15,6 +16,7 @@ export class StewardModule {
         TransportModule,
         AuthModule,
         KeysModule,
+        QuotasModule,
         TenancyModule,
         AuditModule,
       ],

@@ -1,0 +1,105 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { HeadUnreached, IndexFollower, Refusal } from '#libs/eventsourcing';
+import { AccessIndex, Gatekeeper, type RequestContext, Targets } from '#libs/platform';
+import { CatalogueIndex } from './catalogue-index.js';
+import { resourceOf } from './domain/catalogue.js';
+import type { LimitWish, MemberStanding } from './domain/commands.js';
+
+interface Name {
+  readonly service: string;
+  readonly resource: string;
+}
+
+/** What tenancy and the policy table say about a command, before the ledger decides it. */
+@Injectable()
+export class QuotaRights {
+  constructor(
+    private readonly access: AccessIndex,
+    private readonly catalogue: CatalogueIndex,
+    private readonly gatekeeper: Gatekeeper,
+    private readonly targets: Targets,
+    @Inject(IndexFollower) private readonly follower: Pick<IndexFollower, 'reachHead'>,
+  ) {}
+
+  async mayWriteFor(context: RequestContext, projectId: string, userId: string): Promise<void> {
+    await this.gatekeeper.authorize(context, 'reservations:write', () => this.targets.member(projectId, userId));
+  }
+
+  async mayReadOf(context: RequestContext, projectId: string, userId: string): Promise<void> {
+    await this.gatekeeper.authorize(context, 'reservations:read', () => this.targets.member(projectId, userId));
+  }
+
+  /** To count what is so, whatever the limits are: the right of those who report usage. */
+  async mayForce(context: RequestContext, projectId: string): Promise<void> {
+    await this.gatekeeper.authorize(context, 'reservations:reconcile', () => this.targets.project(projectId));
+  }
+
+  async maySet(context: RequestContext, projectId: string, wishes: readonly Pick<LimitWish, 'scope'>[]): Promise<void> {
+    if (wishes.some(({ scope }) => scope.type === 'project'))
+      await this.gatekeeper.authorize(context, 'quotas:write', () => this.targets.project(projectId));
+    if (wishes.some(({ scope }) => scope.type !== 'project'))
+      await this.gatekeeper.authorize(context, 'quotas:write-member', () => this.targets.project(projectId));
+  }
+
+  /** Refuses to give anything in a project that is closed or whose tenant is suspended. */
+  async projectIsActive(projectId: string): Promise<void> {
+    const reason = (): Refusal | undefined => {
+      const project = this.access.project(projectId);
+      if (project === undefined) return new Refusal('NOT_FOUND', 'There is no such project.');
+      if (project.closed) return new Refusal('PROJECT_CLOSED', 'The project is closed.');
+      if (this.access.tenant(project.tenantId)?.state === 'suspended')
+        return new Refusal('TENANT_IS_SUSPENDED', 'The tenant is suspended.');
+      return undefined;
+    };
+    if (reason() === undefined) return;
+    await this.reachHead();
+    const refusal = reason();
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** As tenancy knows the person; what would be refused is looked at again at the head. */
+  async standing(projectId: string, userId: string, services: readonly string[]): Promise<MemberStanding> {
+    const now = this.standingNow(projectId, userId);
+    const isGood =
+      now.member === 'active' &&
+      (now.services === 'all' || services.every((service) => (now.services as ReadonlySet<string>).has(service)));
+    if (isGood) return now;
+    await this.reachHead();
+    return this.standingNow(projectId, userId);
+  }
+
+  /** A limit is set for a member only; one who left has none. */
+  async isMember(projectId: string, userId: string): Promise<void> {
+    if (this.standingNow(projectId, userId).member !== 'unknown') return;
+    await this.reachHead();
+    const member = this.access.member(projectId, userId);
+    if (member === undefined) throw new Refusal('MEMBER_UNKNOWN', 'The user is no member of the project.');
+    if (member.removed) throw new Refusal('MEMBER_REMOVED', 'The member has left the project.');
+  }
+
+  async standsIn(projectId: string, userId: string): Promise<boolean> {
+    return (await this.standing(projectId, userId, [])).member !== 'unknown';
+  }
+
+  /** A resource that another process has just added is not refused for lag. */
+  async catalogueHas(names: readonly Name[]): Promise<void> {
+    if (names.some((name) => resourceOf(this.catalogue.now, name) === undefined)) await this.reachHead();
+  }
+
+  private standingNow(projectId: string, userId: string): MemberStanding {
+    const member = this.access.member(projectId, userId);
+    if (member === undefined || member.removed) return { member: 'unknown', services: 'all' };
+    return { member: member.suspended ? 'suspended' : 'active', services: new Set(member.services) };
+  }
+
+  private async reachHead(): Promise<void> {
+    try {
+      await this.follower.reachHead();
+    } catch (error) {
+      if (!(error instanceof HeadUnreached)) throw error;
+      throw new Refusal('STORE_UNAVAILABLE', 'Whether this is to be refused cannot be told now.', {
+        retryAfterSeconds: 1,
+      });
+    }
+  }
+}

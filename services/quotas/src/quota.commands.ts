@@ -1,0 +1,257 @@
+import { createHash } from 'node:crypto';
+import { Inject } from '@nestjs/common';
+import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
+import { quotaCatalogueStream } from '#libs/contracts';
+import { jcs, type Ledger, type Position, Refusal, runCommand } from '#libs/eventsourcing';
+import { LEDGER, type RequestContext } from '#libs/platform';
+import { type CatalogueResource, catalogueDecider, resourceOf, type SetCatalogueResource } from './domain/catalogue.js';
+import type {
+  Allocate,
+  BulkSetQuota,
+  ClearQuota,
+  CommitReservation,
+  MemberStanding,
+  QuotaCommand,
+  ResizeAllocation,
+  Reserve,
+  SetQuota,
+} from './domain/commands.js';
+import type { Entry, ProjectQuota } from './domain/project-quota.js';
+import { QuotaRights } from './quota-rights.js';
+import type { QuotaOutcome } from './writer/mailbox.js';
+import { QuotaLedgers } from './writer/quota-ledgers.js';
+
+type Of<Type extends QuotaCommand['type']> = Extract<QuotaCommand, { type: Type }>;
+
+/** What is asked for a member; standing and hash are found on the way to the ledger. */
+export type UsageWish =
+  | Omit<Reserve, 'standing' | 'bodyHash'>
+  | Omit<CommitReservation, 'standing'>
+  | Of<'ReleaseReservation'>
+  | Of<'ExtendReservation'>
+  | Omit<Allocate, 'standing' | 'bodyHash'>
+  | Omit<ResizeAllocation, 'standing'>
+  | Of<'ReleaseAllocation'>;
+
+/** Reservations and allocations. */
+export class ChangeUsageCommand<Wish extends UsageWish = UsageWish> extends Command<QuotaOutcome<Wish['type']>> {
+  constructor(
+    readonly projectId: string,
+    readonly wish: Wish,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+export type LimitChange = SetQuota | ClearQuota;
+
+/** `reason` is typed text and becomes the private comment. */
+export class ChangeLimitCommand extends Command<QuotaOutcome<LimitChange['type']>> {
+  constructor(
+    readonly projectId: string,
+    readonly change: LimitChange,
+    readonly reason: string | null,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+export class BulkSetLimitsCommand extends Command<QuotaOutcome<'BulkSetQuota'>> {
+  constructor(
+    readonly projectId: string,
+    readonly change: BulkSetQuota,
+    readonly reason: string | null,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+type PolicyChange = Of<'SetQuotaPolicy'> | Of<'FreezeQuota'> | Of<'UnfreezeQuota'>;
+
+export class ChangeQuotaPolicyCommand extends Command<QuotaOutcome<PolicyChange['type']>> {
+  constructor(
+    readonly projectId: string,
+    readonly change: PolicyChange,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+export interface CatalogueChanged {
+  readonly resource: CatalogueResource;
+  readonly position: Position | null;
+}
+
+export class SetCatalogueResourceCommand extends Command<CatalogueChanged> {
+  constructor(
+    readonly change: SetCatalogueResource,
+    readonly context: RequestContext,
+  ) {
+    super();
+  }
+}
+
+/** Hex SHA-256 of the JCS of what an id stands for (docs/events.md); items in the order of events. */
+function bodyHashOf({ items, ...rest }: Pick<Reserve, 'items'>): string {
+  const sorted = items
+    .map(({ service, resource, amount }) => ({ service, resource, amount }))
+    .sort((a, b) => (`${a.service}/${a.resource}` < `${b.service}/${b.resource}` ? -1 : 1));
+  return createHash('sha256')
+    .update(jcs({ ...rest, items: sorted }))
+    .digest('hex');
+}
+
+const holderOf = (entry: Entry | undefined): string | undefined =>
+  entry?.kind === 'resolved' ? entry.was.userId : entry?.userId;
+
+function holderIn(state: ProjectQuota, wish: Exclude<UsageWish, { userId: string }>): string {
+  switch (wish.type) {
+    case 'ResizeAllocation':
+    case 'ReleaseAllocation': {
+      const by = wish.type === 'ResizeAllocation' ? wish : wish.by;
+      const id =
+        'id' in by ? by.id : (state.liveByRef.get(by.resourceRef) ?? state.goneRefs.get(by.resourceRef)?.id ?? '');
+      const holder = holderOf(state.entries.get(id));
+      if (holder !== undefined) return holder;
+      throw new Refusal('ALLOCATION_NOT_FOUND', 'There is no such allocation, or it is over for more than a day.');
+    }
+    case 'CommitReservation':
+    case 'ReleaseReservation':
+    case 'ExtendReservation': {
+      const holder = holderOf(state.entries.get(wish.id));
+      if (holder !== undefined) return holder;
+      throw new Refusal('RESERVATION_NOT_FOUND', 'There is no such reservation, or it is over for more than a day.');
+    }
+  }
+}
+
+@CommandHandler(ChangeUsageCommand)
+export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
+  constructor(
+    private readonly ledgers: QuotaLedgers,
+    private readonly rights: QuotaRights,
+  ) {}
+
+  async execute({ projectId, wish, context }: ChangeUsageCommand): Promise<QuotaOutcome<UsageWish['type']>> {
+    const { rights, ledgers } = this;
+    const userId = 'userId' in wish ? wish.userId : await this.holder(projectId, wish);
+    await rights.mayWriteFor(context, projectId, userId);
+    const forces = ('mode' in wish && wish.mode === 'FORCE') || ('onExpired' in wish && wish.onExpired === 'force');
+    if (forces) await rights.mayForce(context, projectId);
+    return ledgers.run(projectId, await this.commandOf(projectId, userId, wish), context.command());
+  }
+
+  private holder(projectId: string, wish: Exclude<UsageWish, { userId: string }>): Promise<string> {
+    return this.ledgers.look(projectId, (state) => holderIn(state, wish));
+  }
+
+  private async commandOf(projectId: string, userId: string, wish: UsageWish): Promise<Of<UsageWish['type']>> {
+    switch (wish.type) {
+      case 'Reserve': {
+        const { items, ttlSeconds, mode, resourceRef, labels } = wish;
+        const hashed = { userId, items, ttlSeconds, mode, resourceRef, labels };
+        return { ...wish, standing: await this.standing(projectId, userId, items), bodyHash: bodyHashOf(hashed) };
+      }
+      case 'Allocate': {
+        const { items, mode, resourceRef } = wish;
+        const hashed = { userId, items, mode, resourceRef };
+        return { ...wish, standing: await this.standing(projectId, userId, items), bodyHash: bodyHashOf(hashed) };
+      }
+      case 'ResizeAllocation':
+        return { ...wish, standing: await this.rights.standing(projectId, userId, servicesOf(wish.items)) };
+      case 'CommitReservation':
+        return { ...wish, standing: await this.rights.standing(projectId, userId, servicesOf(wish.items ?? [])) };
+      case 'ReleaseReservation':
+      case 'ExtendReservation':
+      case 'ReleaseAllocation':
+        return wish;
+    }
+  }
+
+  private async standing(projectId: string, userId: string, items: Reserve['items']): Promise<MemberStanding> {
+    await this.rights.projectIsActive(projectId);
+    await this.rights.catalogueHas(items);
+    return this.rights.standing(projectId, userId, servicesOf(items));
+  }
+}
+
+const servicesOf = (items: Reserve['items']): string[] => items.map(({ service }) => service);
+
+const commandWith = (context: RequestContext, reason: string | null) =>
+  context.command({ comment: reason, freeTextFields: ['reason'] });
+
+@CommandHandler(ChangeLimitCommand)
+export class ChangeLimitHandler implements ICommandHandler<ChangeLimitCommand> {
+  constructor(
+    private readonly ledgers: QuotaLedgers,
+    private readonly rights: QuotaRights,
+  ) {}
+
+  async execute({
+    projectId,
+    change,
+    reason,
+    context,
+  }: ChangeLimitCommand): Promise<QuotaOutcome<LimitChange['type']>> {
+    await this.rights.catalogueHas([change]);
+    const { userId } = change.scope;
+    if (userId !== null && change.type === 'SetQuota') await this.rights.isMember(projectId, userId);
+    return this.ledgers.run(projectId, change, commandWith(context, reason));
+  }
+}
+
+@CommandHandler(BulkSetLimitsCommand)
+export class BulkSetLimitsHandler implements ICommandHandler<BulkSetLimitsCommand> {
+  constructor(
+    private readonly ledgers: QuotaLedgers,
+    private readonly rights: QuotaRights,
+  ) {}
+
+  async execute({ projectId, change, reason, context }: BulkSetLimitsCommand): Promise<QuotaOutcome<'BulkSetQuota'>> {
+    const { items } = change;
+    await this.rights.maySet(context, projectId, items);
+    await this.rights.catalogueHas(items);
+    for (const userId of new Set(items.flatMap(({ scope }) => scope.userId ?? [])))
+      await this.rights.isMember(projectId, userId);
+    return this.ledgers.run(projectId, change, commandWith(context, reason));
+  }
+}
+
+@CommandHandler(ChangeQuotaPolicyCommand)
+export class ChangeQuotaPolicyHandler implements ICommandHandler<ChangeQuotaPolicyCommand> {
+  constructor(private readonly ledgers: QuotaLedgers) {}
+
+  execute({ projectId, change, context }: ChangeQuotaPolicyCommand): Promise<QuotaOutcome<PolicyChange['type']>> {
+    return this.ledgers.run(projectId, change, context.command());
+  }
+}
+
+@CommandHandler(SetCatalogueResourceCommand)
+export class SetCatalogueResourceHandler implements ICommandHandler<SetCatalogueResourceCommand> {
+  constructor(@Inject(LEDGER) private readonly ledger: Ledger) {}
+
+  async execute({ change, context }: SetCatalogueResourceCommand): Promise<CatalogueChanged> {
+    const { state, position } = await runCommand(this.ledger, {
+      stream: quotaCatalogueStream,
+      decider: catalogueDecider,
+      command: change,
+      scope: { tenantId: null, projectId: null },
+      context: context.command(),
+    });
+    const resource = resourceOf(state, change);
+    if (resource === undefined) throw new Error('The catalogue lacks what was just set.');
+    return { resource, position };
+  }
+}
+
+export const quotaCommandHandlers = [
+  ChangeUsageHandler,
+  ChangeLimitHandler,
+  BulkSetLimitsHandler,
+  ChangeQuotaPolicyHandler,
+  SetCatalogueResourceHandler,
+];

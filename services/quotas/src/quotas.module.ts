@@ -1,0 +1,38 @@
+import { Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { CqrsModule } from '@nestjs/cqrs';
+import { IndexFollower } from '#libs/eventsourcing';
+import { AllocationsController } from './allocations.controller.js';
+import { CatalogueIndex } from './catalogue-index.js';
+import { CatalogueController } from './catalogue.controller.js';
+import { ProjectMembers } from './project-members.js';
+import { QuotaRights } from './quota-rights.js';
+import { quotaCommandHandlers } from './quota.commands.js';
+import { quotaQueryHandlers } from './quota.queries.js';
+import { QuotasController } from './quotas.controller.js';
+import { ReservationsController } from './reservations.controller.js';
+import { QuotaLedgers } from './writer/quota-ledgers.js';
+
+/** The quota ledgers of all projects. StorageModule and AuthModule stand beside it. */
+@Module({
+  imports: [CqrsModule],
+  controllers: [CatalogueController, QuotasController, ReservationsController, AllocationsController],
+  providers: [
+    CatalogueIndex,
+    ProjectMembers,
+    QuotaLedgers,
+    QuotaRights,
+    ...quotaCommandHandlers,
+    ...quotaQueryHandlers,
+  ],
+  exports: [QuotaLedgers],
+})
+export class QuotasModule implements OnModuleInit {
+  constructor(
+    @Inject(IndexFollower) private readonly follower: IndexFollower,
+    private readonly catalogue: CatalogueIndex,
+  ) {}
+
+  onModuleInit(): void {
+    this.follower.register(this.catalogue);
+  }
+}

@@ -1,0 +1,75 @@
+import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { type CommandContext, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
+import { AccessIndex, LEDGER } from '#libs/platform';
+import { CatalogueIndex } from '../catalogue-index.js';
+import type { QuotaCommand } from '../domain/commands.js';
+import type { ProjectQuota } from '../domain/project-quota.js';
+import type { QuotaOutcome } from './mailbox.js';
+import { ProjectWriter } from './project-writer.js';
+import { WRITER_LIMITS } from './writer-limits.js';
+
+/** The writers of this process, by project; those that nobody asks for are unloaded. */
+@Injectable()
+export class QuotaLedgers implements OnModuleDestroy {
+  /** The least recently used first. */
+  private readonly writers = new Map<string, ProjectWriter>();
+
+  constructor(
+    @Inject(LEDGER) private readonly ledger: Ledger,
+    private readonly access: AccessIndex,
+    private readonly catalogue: CatalogueIndex,
+  ) {}
+
+  /** Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes. */
+  run<Command extends QuotaCommand>(
+    projectId: string,
+    command: Command,
+    context: CommandContext,
+  ): Promise<QuotaOutcome<Command['type']>> {
+    return this.writer(projectId).run(command, context);
+  }
+
+  /**
+   * Reads the project's confirmed state, in which what is due has expired and all that stands in the stream up to
+   * `minPosition`. `see` must neither wait nor change it.
+   */
+  look<Seen>(
+    projectId: string,
+    see: (state: ProjectQuota, position: Position | null) => Seen,
+    minPosition?: Position,
+  ): Promise<Seen> {
+    return this.writer(projectId).look(see, minPosition);
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    await Promise.all([...this.writers.values()].map((writer) => writer.close()));
+  }
+
+  private writer(projectId: string): ProjectWriter {
+    const writer = this.writers.get(projectId) ?? this.opened(projectId);
+    this.writers.delete(projectId);
+    this.writers.set(projectId, writer);
+    return writer;
+  }
+
+  private opened(projectId: string): ProjectWriter {
+    const project = this.access.project(projectId);
+    if (project === undefined) throw new Refusal('NOT_FOUND', 'There is no such project.');
+    if (this.writers.size >= WRITER_LIMITS.idleProjectsMax) this.unloadOne();
+    return new ProjectWriter({
+      ledger: this.ledger,
+      scope: { tenantId: project.tenantId, projectId },
+      catalogue: () => this.catalogue.now,
+      limits: WRITER_LIMITS,
+    });
+  }
+
+  private unloadOne(): void {
+    for (const [projectId, writer] of this.writers) {
+      if (!writer.isIdle) continue;
+      this.writers.delete(projectId);
+      void writer.close();
+      return;
+    }
+  }
+}
