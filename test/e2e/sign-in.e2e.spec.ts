@@ -1,11 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { aDataDir, aProject, StewardProcess } from '#libs/testing';
 import { badTokens } from '../../libs/platform/src/oidc/testing/bad-tokens.js';
 import { IdentityProvider } from '../../libs/platform/src/oidc/testing/identity-provider.js';
-import { rmSync } from 'node:fs';
 
 const script = fileURLToPath(new URL('../../scripts/sign-in.mjs', import.meta.url));
 const DEV_LOGIN = ['--dev-login', '--dev-login-port', '0'];
@@ -226,6 +226,7 @@ describe('STEWARD_OIDC_ISSUERS', () => {
     const token = await provider.sign(provider.claims(Date.now()));
     const [, payload, signature] = token.split('.');
     const before = provider.fetches;
+    const startedMs = performance.now();
     const kids = Array.from({ length: 500 }, (_, n) => n);
     for (let n = 0; n < kids.length; n += 50)
       await Promise.all(
@@ -236,7 +237,7 @@ describe('STEWARD_OIDC_ISSUERS', () => {
           return steward.call('GET', '/v1/whoami', { token: `${header}.${payload}.${signature}` });
         }),
       );
-    expect(provider.fetches - before).toBeLessThanOrEqual(1);
+    expect(provider.fetches - before).toBeLessThanOrEqual(1 + Math.floor((performance.now() - startedMs) / 30_000));
     expect((await steward.call('GET', '/v1/whoami', { token })).status).toBe(200);
   });
 

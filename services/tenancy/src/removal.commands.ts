@@ -12,7 +12,7 @@ import {
   refusalOf,
   type RequestContext,
 } from '#libs/platform';
-import { projectDecider, type Removal, type RemovalFacts, type RemoveMember } from './domain/project.js';
+import { projectDecider, type Removal, type RemoveMember } from './domain/project.js';
 import { changeProject, tenantOf } from './project.commands.js';
 import { foldStream } from './standing.js';
 import type { OffboardResult, OffboardView } from './tenancy.dto.js';
@@ -45,17 +45,13 @@ export class OffboardUserCommand extends Command<{ readonly view: OffboardView; 
   }
 }
 
-async function removalFacts(
+/** An orphan stays where it is, so nobody has to be asked. */
+const objectionTo = async (
   usage: MemberUsage,
   projectId: string,
   userId: string,
-  { disposition, to }: Removal,
-): Promise<RemovalFacts> {
-  return {
-    hasUsage: disposition === 'block' && (await usage.hasUsage(projectId, userId)),
-    overQuota: disposition === 'transfer' && to !== null && (await usage.exceedsQuota(projectId, userId, to)),
-  };
-}
+  removal: Removal,
+): Promise<Refusal | null> => (removal.disposition === 'orphan' ? null : usage.objectionTo(projectId, userId, removal));
 
 const concerned = (userId: string, { to }: Removal): string[] => (to === null ? [userId] : [userId, to]);
 
@@ -69,8 +65,8 @@ export class RemoveMemberHandler implements ICommandHandler<RemoveMemberCommand>
 
   async execute({ projectId, userId, removal, context }: RemoveMemberCommand): Promise<{ position: Position | null }> {
     const place = { tenantId: tenantOf(this.access, projectId), projectId, members: concerned(userId, removal) };
-    const facts = await removalFacts(this.usage, projectId, userId, removal);
-    const command = { type: 'RemoveMember', userId, ...removal, facts, ifMatch: context.ifMatch } as const;
+    const objection = await objectionTo(this.usage, projectId, userId, removal);
+    const command = { type: 'RemoveMember', userId, ...removal, objection, ifMatch: context.ifMatch } as const;
     const { position } = await changeProject(this.ledger, place, context, command);
     return { position };
   }
@@ -125,10 +121,8 @@ export class OffboardUserHandler implements ICommandHandler<OffboardUserCommand>
     const planned: PlannedRemoval[] = [];
     const refused: { readonly projectId: string; readonly refusal: Refusal }[] = [];
     for (const { projectId, removed } of memberships) {
-      const facts = removed
-        ? { hasUsage: false, overQuota: false }
-        : await removalFacts(this.usage, projectId, userId, removal);
-      const command: RemoveMember = { type: 'RemoveMember', userId, ...removal, facts };
+      const objection = removed ? null : await objectionTo(this.usage, projectId, userId, removal);
+      const command: RemoveMember = { type: 'RemoveMember', userId, ...removal, objection };
       planned.push({ projectId, command });
       const refusal = removed ? undefined : await this.rehearse(projectId, command);
       if (refusal !== undefined) refused.push({ projectId, refusal });

@@ -63,9 +63,10 @@ export class MemberPath extends ProjectPath {
   userId!: string;
 }
 
+/** In the form of the catalogue's names, which is another service's: what is granted need not stand in it yet. */
 const service = {
-  max: 64,
-  pattern: /^[a-z0-9][a-z0-9_-]*$/,
+  max: 63,
+  pattern: /^[a-z][a-z0-9._-]*$/,
   form: 'a service such as container-compute',
   check: refuseSecret,
 };

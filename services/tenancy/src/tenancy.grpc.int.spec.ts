@@ -97,6 +97,49 @@ describe('tenancy over gRPC', () => {
     expect(await call('listProjects', { tenantId: 'acme' })).toMatchObject({ answer: { data: [{ id: 'GOV1' }] } });
   });
 
+  it('grants and takes back service access, removes members and offboards users', async () => {
+    await call('createTenant', { id: 'leavers', name: 'Leavers' });
+    for (const id of ['GOV8', 'GOV9']) {
+      await call('createProject', { tenantId: 'leavers', id, name: id });
+      for (const userId of ['alice', 'bob', 'carol'])
+        await call('putMember', { projectId: id, userId, role: 'tenant_user' });
+    }
+    const alice = { projectId: 'GOV8', userId: 'alice' };
+    const access = { ...alice, service: 'container-compute' };
+    expect(await call('grantServiceAccess', access)).toMatchObject({ answer: { services: ['container-compute'] } });
+    expect(await call('getMember', alice)).toMatchObject({ answer: { services: ['container-compute'] } });
+    const revoked = await call('revokeServiceAccess', access);
+    expect(revoked).toMatchObject({ code: rpcCode.OK, answer: { userId: 'alice' } });
+    expect(revoked.answer['services']).toBeUndefined();
+
+    const transfer = { ...alice, disposition: 'transfer' };
+    expect(await call('removeMember', transfer)).toMatchObject({
+      code: rpcCode.INVALID_ARGUMENT,
+      answer: { details: expect.stringContaining('request.to') as string },
+    });
+    const once = { 'idempotency-key': 'leave-1' };
+    const removed = await call('removeMember', { ...transfer, to: 'bob' }, once);
+    expect(removed).toMatchObject({ code: rpcCode.OK, answer: {} });
+    expect((await call('removeMember', { ...transfer, to: 'bob' }, once)).trailers.get('steward-position')).toEqual(
+      removed.trailers.get('steward-position'),
+    );
+    expect(await call('getMember', alice)).toMatchObject({ code: rpcCode.NOT_FOUND });
+
+    const offboarded = await call('offboardUser', { tenantId: 'leavers', userId: 'carol', comment: 'left' });
+    expect(offboarded).toMatchObject({
+      code: rpcCode.OK,
+      answer: {
+        results: [
+          { projectId: 'GOV8', status: 204 },
+          { projectId: 'GOV9', status: 204 },
+        ],
+      },
+    });
+    expect(await call('offboardUser', { tenantId: 'leavers', userId: 'nobody' })).toMatchObject({
+      code: rpcCode.NOT_FOUND,
+    });
+  });
+
   it.each(['Tenant', 'Project'])('sets, tells and removes the key policy of a %s', async (what) => {
     await call('createTenant', { id: 'umbra', name: 'Umbra' });
     await call('createProject', { tenantId: 'umbra', id: 'GOV2', name: 'Night' });

@@ -143,7 +143,7 @@ describe('the keys of an issuer', () => {
     };
     const startedMs = performance.now();
     expect(await find('first')).toBe('ISSUER_UNAVAILABLE');
-    expect(performance.now() - startedMs).toBeLessThan(6_000);
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
     expect(failures).toEqual([expect.stringMatching(/Timeout/)]);
   });
 

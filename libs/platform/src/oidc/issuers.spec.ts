@@ -50,6 +50,7 @@ describe('STEWARD_OIDC_ISSUERS', () => {
   const wrong: [string, string, unknown][] = [
     ['an issuer over plain http', 'issuer', 'http://id.example.com'],
     ['an issuer with a password', 'issuer', 'https://a:hunter2@id.example.com'],
+    ['an issuer with a space behind', 'issuer', 'https://id.example.com '],
     ['an issuer with a query', 'issuer', 'https://id.example.com?x=1'],
     ['an issuer with a fragment', 'issuer', 'https://id.example.com#x'],
     ['an issuer that is a file', 'issuer', 'file:///etc/passwd'],

@@ -39,7 +39,8 @@ export const isLoopbackHost = (host: string): boolean => LOOPBACK.test(host) || 
 
 /** https, or http to this machine; no password, no fragment. */
 function isSafeUrl(text: string): boolean {
-  if (!URL.canParse(text)) return false;
+  // The parser would forgive spaces, and the comparison with a claim does not.
+  if (!/^[\x21-\x7e]+$/.test(text) || !URL.canParse(text)) return false;
   const { protocol, hostname, username, password, hash } = new URL(text);
   if (username !== '' || password !== '' || hash !== '') return false;
   return protocol === 'https:' || (protocol === 'http:' && isLoopbackHost(hostname));

@@ -1,4 +1,5 @@
 import type { Disposition, MemberRole, PersonPart, ProjectEvent } from '#libs/contracts';
+import { Refusal } from '#libs/eventsourcing';
 import { given } from '#libs/testing';
 import { projectDecider, type PutMember, type RemoveMember, SERVICES_MAX } from './project.js';
 
@@ -262,32 +263,26 @@ function removedBy(disposition: Disposition, to: string | null = null): ProjectE
 }
 
 describe('removing a member', () => {
-  const free = { hasUsage: false, overQuota: false };
+  const objection = new Refusal('MEMBER_HAS_USAGE', 'The member still holds something.');
   const remove = (disposition: Disposition, rest: Partial<RemoveMember> = {}): RemoveMember => ({
     type: 'RemoveMember',
     userId: 'alice',
     disposition,
     to: null,
-    facts: free,
+    objection: null,
     ...rest,
   });
   const both = project(created, added('alice'), added('bob'));
 
   it('is written with what becomes of the usage', () => {
     expect(both.when(remove('block'))).toEqual([removedBy('block')]);
-    expect(both.when(remove('orphan', { facts: { hasUsage: true, overQuota: true } }))).toEqual([removedBy('orphan')]);
-    expect(both.when(remove('transfer', { to: 'bob', facts: { hasUsage: true, overQuota: false } }))).toEqual([
-      removedBy('transfer', 'bob'),
-    ]);
+    expect(both.when(remove('orphan'))).toEqual([removedBy('orphan')]);
+    expect(both.when(remove('transfer', { to: 'bob' }))).toEqual([removedBy('transfer', 'bob')]);
   });
 
-  it('is refused while something is used and nobody takes it over', () => {
-    expect(() => both.when(remove('block', { facts: { hasUsage: true, overQuota: false } }))).toThrow(
-      'MEMBER_HAS_USAGE',
-    );
-    expect(() => both.when(remove('transfer', { to: 'bob', facts: { hasUsage: true, overQuota: true } }))).toThrow(
-      'TARGET_OVER_QUOTA',
-    );
+  it('is refused with the words of the quotas', () => {
+    for (const disposition of ['block', 'transfer'] as const)
+      expect(() => both.when(remove(disposition, { to: 'bob', objection }))).toThrow(objection);
   });
 
   it('gives what is used to another member only', () => {
@@ -296,7 +291,7 @@ describe('removing a member', () => {
   });
 
   it('is refused for whoever is no member, an older version, and a closed project', () => {
-    expect(() => both.when(remove('block', { userId: 'carol' }))).toThrow('NOT_FOUND');
+    expect(() => both.when(remove('block', { userId: 'carol', objection }))).toThrow('NOT_FOUND');
     expect(() => both.when(remove('block', { ifMatch: 1 }))).toThrow('VERSION_CONFLICT');
     expect(() => project(created, added('alice'), closed).when(remove('block'))).toThrow('PROJECT_CLOSED');
     expect(() => project(created, added('alice'), removedBy('block')).when(remove('block'))).toThrow('NOT_FOUND');

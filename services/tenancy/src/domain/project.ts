@@ -51,14 +51,6 @@ export interface PutMember {
   readonly ifMatch?: number | undefined;
 }
 
-/** What the quotas said of the member just before; what slips in between is treated as orphaned. */
-export interface RemovalFacts {
-  /** It reserves or uses something in the project. */
-  readonly hasUsage: boolean;
-  /** What it holds would bring the member `to` over a quota. */
-  readonly overQuota: boolean;
-}
-
 /** What becomes of what a member uses and reserves; `to` takes it over in a transfer, and is null in all else. */
 export interface Removal {
   readonly disposition: Disposition;
@@ -68,7 +60,8 @@ export interface Removal {
 export interface RemoveMember extends Removal {
   readonly type: 'RemoveMember';
   readonly userId: string;
-  readonly facts: RemovalFacts;
+  /** What the quotas said just before; what slips in between is treated as orphaned. */
+  readonly objection: Refusal | null;
   readonly ifMatch?: number | undefined;
 }
 
@@ -141,14 +134,11 @@ function standing(
 }
 
 function decideRemoval(command: RemoveMember, members: ReadonlyMap<string, Member>): ProjectEvent[] {
-  const { userId, disposition, to, facts } = command;
+  const { userId, disposition, to, objection } = command;
   standing(members, command);
   if (disposition === 'transfer' && (to === null || to === userId || !members.has(to)))
     throw new Refusal('MEMBER_UNKNOWN', 'The usage can only go to another member of the project.');
-  if (disposition === 'block' && facts.hasUsage)
-    throw new Refusal('MEMBER_HAS_USAGE', 'The member still uses or reserves something; choose another disposition.');
-  if (disposition === 'transfer' && facts.overQuota)
-    throw new Refusal('TARGET_OVER_QUOTA', 'Who takes the usage over would exceed a quota.');
+  if (objection !== null) throw objection;
   return [{ type: 'MemberRemoved', data: { userId, disposition, to: disposition === 'transfer' ? to : null } }];
 }
 

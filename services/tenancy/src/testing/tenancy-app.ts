@@ -5,6 +5,7 @@ import { Global, Injectable, Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type pg from 'pg';
 import type { KeyOwner } from '#libs/contracts';
+import { Refusal } from '#libs/eventsourcing';
 import {
   AccessIndex,
   type AppConfig,
@@ -16,6 +17,7 @@ import {
   createLogger,
   CredentialVerifier,
   KeyDirectory,
+  type MemberRemoval,
   MemberUsage,
   openStorage,
   SecretText,
@@ -99,12 +101,11 @@ export class UsageByName extends MemberUsage {
   /** The same of whoever can take nothing over. */
   readonly full = new Set<string>();
 
-  hasUsage(projectId: string, userId: string): Promise<boolean> {
-    return Promise.resolve(this.holders.has(`${projectId}/${userId}`));
-  }
-
-  exceedsQuota(projectId: string, _userId: string, takenOverBy: string): Promise<boolean> {
-    return Promise.resolve(this.full.has(`${projectId}/${takenOverBy}`));
+  objectionTo(projectId: string, userId: string, { to }: MemberRemoval): Promise<Refusal | null> {
+    if (!this.holders.has(`${projectId}/${userId}`)) return Promise.resolve(null);
+    if (to === null) return Promise.resolve(new Refusal('MEMBER_HAS_USAGE', 'The member still holds something.'));
+    const isFull = this.full.has(`${projectId}/${to}`);
+    return Promise.resolve(isFull ? new Refusal('TARGET_OVER_QUOTA', 'That is too much for one.') : null);
   }
 }
 
