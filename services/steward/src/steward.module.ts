@@ -10,7 +10,14 @@ export class StewardModule {
   static of(storage: Storage, config: AppConfig, logger: Logger): DynamicModule {
     return {
       module: StewardModule,
-      imports: [StorageModule.of(storage, config, logger), TransportModule, AuthModule, KeysModule, QuotasModule, TenancyModule],
+      imports: [
+        StorageModule.of(storage, config, logger),
+        TransportModule,
+        AuthModule,
+        KeysModule,
+        QuotasModule,
+        TenancyModule,
+      ],
     };
   }
 }

@@ -92,7 +92,7 @@ export class ProjectWriter {
           try {
             resolve(see(state, position));
           } catch (error) {
-            reject(error);
+            reject(error as Error);
           }
         },
       });
