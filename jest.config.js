@@ -34,5 +34,6 @@ export default {
     },
   ],
   coverageProvider: 'v8',
-  testTimeout: 60_000,
+  // A bound for what hangs; shared machines are at times ten times slower than quiet ones.
+  testTimeout: 180_000,
 };

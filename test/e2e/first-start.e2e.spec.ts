@@ -38,6 +38,15 @@ describe('a first start in an empty folder', () => {
     expect((await steward.call('GET', '/readyz')).status).toBe(200);
   });
 
+  it('names the port that another program holds, and no connection of its own in the log', async () => {
+    const second = StewardProcess.spawn({ env: { STEWARD_PORT: new URL(steward.url).port } });
+    expect(await second.exited()).toBe(1);
+    const output = second.output.join('');
+    expect(output).toMatch(/^PortInUse: .*STEWARD_PORT/m);
+    expect(output).not.toMatch(/_events|"warn"/);
+    rmSync(second.dataDir, { recursive: true, force: true });
+  });
+
   it('ends with exit code 0 on Ctrl-C and has everything after a restart', async () => {
     const { key, secret } = await aKey(steward, { name: 'stays' });
     const { dataDir } = steward;

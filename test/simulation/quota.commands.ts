@@ -1,4 +1,4 @@
-import type { QuotaItem } from '#libs/contracts';
+import type { QuotaItem, QuotaScope } from '#libs/contracts';
 import { commandIdOf } from '#libs/eventsourcing';
 import type { MemberStanding, QuotaCommand, RequestMode } from '../../services/quotas/src/domain/commands.js';
 import type { Amounts, Outcome, ReferenceLedger, ReportLine } from './quota.reference.js';
@@ -19,6 +19,13 @@ const itemsOf = (amounts: Amounts): QuotaItem[] =>
     const [service, resource] = name.split('/') as [string, string];
     return { service, resource, amount };
   });
+
+const scopeOf = (scope: string): QuotaScope =>
+  scope === 'project'
+    ? { type: 'project', userId: null }
+    : scope === 'default'
+      ? { type: 'memberDefault', userId: null }
+      : { type: 'member', userId: scope };
 
 /** Makes commands that mostly make sense, about few members, resources and names, so that they get in each other's way. */
 export class Commands {
@@ -171,9 +178,8 @@ export class Commands {
     const force = this.chance(0.3);
     const items = wishes.map(({ scope, name, limit }) => {
       const [service, resource] = name.split('/') as [string, string];
-      const type = scope === 'project' ? 'project' : scope === 'default' ? 'memberDefault' : 'member';
       return {
-        scope: { type, userId: type === 'member' ? scope : null },
+        scope: scopeOf(scope),
         ...{ service, resource, soft: null },
         limit: limit === null ? ('inherit' as const) : limit === Infinity ? ('unlimited' as const) : limit,
       };

@@ -53,8 +53,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'a commit uses all that was reserved',
     file: 'evolve.ts',
-    from: "  state.count(member, lines, 1, 0);\n  const entry: LiveAllocation = {\n    kind: 'live',\n    id: data.reservationId,",
-    to: "  state.count(member, reservation.lines, 1, 0);\n  const entry: LiveAllocation = {\n    kind: 'live',\n    id: data.reservationId,",
+    from: "  state.count(member, lines, 1, 0);\n  const entry: LiveAllocation = {\n    kind: 'live',\n    id: reservation.id,",
+    to: "  state.count(member, reservation.lines, 1, 0);\n  const entry: LiveAllocation = {\n    kind: 'live',\n    id: reservation.id,",
   },
   {
     name: 'a commit may be larger than the reservation',
@@ -107,8 +107,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'being over quota is not written',
     file: 'trial.ts',
-    from: 'if (isOver === counter.over) continue;',
-    to: 'if (isOver || isOver === counter.over) continue;',
+    from: 'filter((counter) => this.isOver(counter) !== counter.over)',
+    to: 'filter((counter) => counter.over && !this.isOver(counter))',
   },
   {
     name: 'the member default is forgotten',
@@ -137,8 +137,8 @@ export const plantedFaults: readonly PlantedFault[] = [
   {
     name: 'a lost race loses when a reservation is due',
     file: 'project-quota.ts',
-    from: '        this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });\n      });',
-    to: '      });',
+    from: '          this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });\n        });',
+    to: '        });',
   },
   {
     name: 'a released allocation still holds its resource',

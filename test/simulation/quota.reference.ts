@@ -341,6 +341,8 @@ export class ReferenceLedger {
     nowMs: number,
   ): Outcome & { readonly changed: readonly string[] } {
     const { observedMs, sequence, names, lines } = report;
+    // A clock that jumped back since the report was made leaves its observation ahead.
+    if (observedMs > nowMs + 5 * 60_000) return { ...refused('OBSERVED_IN_FUTURE'), changed: [] };
     if (sequence <= this.sequence || observedMs <= nowMs - DAY || observedMs <= this.forgottenRefMs)
       return { ...refused('STALE_REPORT'), changed: [] };
     const looked = (name: string): boolean => names === null || names.includes(name);

@@ -43,6 +43,17 @@ describe('the logger', () => {
     expect(JSON.parse(lines())).not.toHaveProperty('res');
   });
 
+  it('writes of an error what it is, and nothing that a driver hung on it', () => {
+    const { logger, lines } = captured();
+    const cause = Object.assign(new Error('connection lost'), { code: '57P01' });
+    const err = Object.assign(new Error('no answer', { cause }), { client: { host: 'db.internal', options: 'xyzzy' } });
+    logger.warn({ err }, 'x');
+    expect(JSON.parse(lines())).toMatchObject({
+      err: { type: 'Error', message: 'no answer', cause: { message: 'connection lost', code: '57P01' } },
+    });
+    expect(lines()).not.toMatch(/db\.internal|xyzzy/);
+  });
+
   it('writes one JSON line with the level as a word and the time in UTC', () => {
     const { logger, lines } = captured();
     logger.warn({ a: 1 }, 'text');

@@ -1,5 +1,5 @@
 import type { LoggerService } from '@nestjs/common';
-import { type DestinationStream, type Logger, pino, stdSerializers } from 'pino';
+import { type DestinationStream, type Logger, pino } from 'pino';
 import type { LogLevel } from './config.js';
 import { withoutSecrets } from './secrets-out.js';
 
@@ -35,7 +35,7 @@ export function createLogger(options: { level: LogLevel; name?: string }, destin
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: REDACTED, censor: '[redacted]' },
       serializers: {
-        err: stdSerializers.err,
+        err: plainError,
         // A whole request or reply in a log line would bring its headers along.
         req: () => undefined,
         res: () => undefined,
@@ -44,6 +44,26 @@ export function createLogger(options: { level: LogLevel; name?: string }, destin
     },
     destination ?? pino.destination({ sync: true }),
   );
+}
+
+/** How deep the causes of an error are told. */
+const CAUSES_MAX = 3;
+
+/**
+ * What a reader needs of an error. Drivers hang whole connections on their errors, with hosts, roles and passwords, so
+ * nothing passes that is not named here.
+ */
+function plainError(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? error : undefined;
+  const { name, message, stack, cause } = error;
+  const { code } = error as { code?: unknown };
+  return {
+    type: name,
+    message,
+    ...(typeof code === 'string' ? { code } : {}),
+    stack,
+    ...(cause === undefined || depth >= CAUSES_MAX ? {} : { cause: plainError(cause, depth + 1) }),
+  };
 }
 
 /** Nest's own messages through pino. */

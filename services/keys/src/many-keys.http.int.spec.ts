@@ -106,19 +106,11 @@ describe('an import', () => {
     expect(keyed.body).toMatchObject({ code: 'IDEMPOTENCY_KEY_REFUSED' });
   });
 
-  it('takes ten thousand lines, twice', async () => {
-    const lines = Array.from({ length: 10_000 }, (_, n) => line(digest(`many-${n}`).toString('hex'))).join('\n');
-    const startedMs = performance.now();
-    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({
-      imported: 10_000,
-      failed: [],
-    });
-    const importedMs = performance.now();
-    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({ unchanged: 10_000 });
-    process.stdout.write(
-      `10,000 keys imported in ${Math.round(importedMs - startedMs)} ms, again in ${Math.round(performance.now() - importedMs)} ms\n`,
-    );
-    expect(await verify('many-9999')).toBe('VALID');
+  it('takes more lines than go side by side, and changes nothing the second time', async () => {
+    const lines = Array.from({ length: 1_000 }, (_, n) => line(digest(`many-${n}`).toString('hex'))).join('\n');
+    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({ imported: 1_000, failed: [] });
+    expect((await made('alice', 'POST', '/v1/keys/import', lines)).body).toMatchObject({ unchanged: 1_000 });
+    expect(await verify('many-999')).toBe('VALID');
   });
 });
 

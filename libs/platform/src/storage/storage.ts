@@ -73,7 +73,8 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
     keepAlive: true,
   });
   pool.on('error', (err) => {
-    log.warn({ err }, 'An idle connection of the read models was lost.');
+    // The pool is ended before its connections are, and a database that goes down meanwhile tells them so.
+    if (!pool.ending) log.warn({ err }, 'An idle connection of the read models was lost.');
   });
   const store = new PostgresEventStore({ connection, ...refuse });
   try {

@@ -1,4 +1,5 @@
 import type { ProjectQuotaEvent } from '#libs/contracts';
+import { Refusal } from '#libs/eventsourcing';
 import { allocate, releaseAllocation, resizeAllocation } from './allocations.js';
 import type { QuotaAnswers, QuotaCommand } from './commands.js';
 import {
@@ -21,6 +22,9 @@ import {
   reserve,
 } from './reservations.js';
 import { type Moment, Trial } from './trial.js';
+
+/** Of the size that they have, so many fit into one append: a member default that brings thousands over quota does not. */
+export const EVENTS_PER_COMMAND_MAX = 1_000;
 
 export interface Decision<Type extends QuotaCommand['type'] = QuotaCommand['type']> {
   readonly events: readonly ProjectQuotaEvent[];
@@ -74,6 +78,11 @@ export function execute<Command extends QuotaCommand>(
     const rule = rules[command.type] as (command: QuotaCommand, trial: Trial) => QuotaAnswers[Command['type']];
     const answer = rule(command, trial);
     if (trial.events.length > 0) trial.settle();
+    if (trial.events.length > EVENTS_PER_COMMAND_MAX)
+      throw new Refusal(
+        'EVENT_TOO_LARGE',
+        `More than ${EVENTS_PER_COMMAND_MAX} events would come of this; change less at once.`,
+      );
     return { events: trial.events, answer };
   } catch (error) {
     state.journal.undo(mark);

@@ -22,17 +22,20 @@ type DataOf<Type extends ProjectQuotaEvent['type']> = Extract<ProjectQuotaEvent,
 
 /** Folds one event into the state, which is changed in place. Nothing here decides: what stands in the stream is so. */
 export function evolve(state: ProjectQuota, event: ProjectQuotaEvent, meta: QuotaEventMeta): void {
-  const { revision, recordedAt } = state;
-  state.journal.record(() => {
-    state.revision = revision;
-    state.recordedAt = recordedAt;
-  });
+  const { revision, recordedAt: before } = state;
+  // Events of one batch bear one time, and a million remembered times need not be a million texts.
+  const recordedAt = meta.recordedAt === before ? before : meta.recordedAt;
+  if (state.journal.isRecording)
+    state.journal.record(() => {
+      state.revision = revision;
+      state.recordedAt = before;
+    });
   state.revision = meta.revision;
-  state.recordedAt = meta.recordedAt;
-  apply(state, event, meta);
+  state.recordedAt = recordedAt;
+  apply(state, event, meta.revision, recordedAt);
   remember(state, event, meta);
-  state.resolved.pass(meta.recordedAt);
-  state.seen.pass(meta.recordedAt);
+  state.resolved.pass(recordedAt);
+  state.seen.pass(recordedAt);
 }
 
 const VERSION_DIGIT = 14;
@@ -47,40 +50,40 @@ function remember(state: ProjectQuota, event: ProjectQuotaEvent, meta: QuotaEven
   state.journal.put(state.commands, commandId, { requestHash, firstRevision, lastRevision: revision });
 }
 
-function apply(state: ProjectQuota, event: ProjectQuotaEvent, meta: QuotaEventMeta): void {
+function apply(state: ProjectQuota, event: ProjectQuotaEvent, revision: number, recordedAt: string): void {
   switch (event.type) {
     case 'QuotaReserved':
-      reserved(state, event.data, meta);
+      reserved(state, event.data, recordedAt);
       return;
     case 'ReservationCommitted':
-      committed(state, event.data, meta);
+      committed(state, event.data, recordedAt);
       return;
     case 'ReservationReleased':
-      resolve(state, event.data.reservationId, 'released', meta);
+      resolve(state, event.data.reservationId, 'released', recordedAt);
       return;
     case 'ReservationExpired':
-      resolve(state, event.data.reservationId, 'expired', meta);
+      resolve(state, event.data.reservationId, 'expired', recordedAt);
       return;
     case 'ReservationExtended': {
       const entry = openEntry(state, event.data.reservationId);
-      state.replace(entry, { ...entry, expiresAt: event.data.expiresAt }, meta.recordedAt);
+      state.replace(entry, { ...entry, expiresAt: event.data.expiresAt }, recordedAt);
       return;
     }
     case 'AllocationRecorded':
-      recorded(state, event.data, meta);
+      recorded(state, event.data, recordedAt);
       return;
     case 'AllocationResized':
-      resized(state, event.data.allocationId, event.data.after, meta.recordedAt);
+      resized(state, event.data.allocationId, event.data.after, recordedAt);
       return;
     case 'AllocationReleased':
-      released(state, event.data.allocationId, meta.recordedAt, meta.recordedAt);
+      released(state, event.data.allocationId, recordedAt, recordedAt);
       return;
     case 'UsageReconciled':
-      reconciled(state, event.data, meta.recordedAt);
+      reconciled(state, event.data, recordedAt);
       return;
     case 'QuotaSet':
     case 'QuotaCleared':
-      limited(state, event, meta.revision);
+      limited(state, event, revision);
       return;
     case 'OverQuotaEntered':
     case 'OverQuotaCleared':
@@ -90,7 +93,7 @@ function apply(state: ProjectQuota, event: ProjectQuotaEvent, meta: QuotaEventMe
       memberRemoved(state, state.member(event.data.userId));
       return;
     case 'QuotaMemberUsageTransferred':
-      transferred(state, event.data, meta.recordedAt);
+      transferred(state, event.data, recordedAt);
       return;
     case 'QuotaMemberClosed':
       // The last of an orphan's usage is gone; that it left is still so.
@@ -100,7 +103,7 @@ function apply(state: ProjectQuota, event: ProjectQuotaEvent, meta: QuotaEventMe
     case 'ProjectQuotaFrozen':
     case 'ProjectQuotaUnfrozen':
     case 'ProjectQuotaClosed':
-      standing(state, event, meta.revision);
+      standing(state, event, revision);
   }
 }
 
@@ -153,13 +156,14 @@ function granted(state: ProjectQuota, userId: string): Scope {
   return member;
 }
 
-function reserved(state: ProjectQuota, data: DataOf<'QuotaReserved'>, { recordedAt }: QuotaEventMeta): void {
+function reserved(state: ProjectQuota, data: DataOf<'QuotaReserved'>, recordedAt: string): void {
   const lines = state.linesOf(data.items);
-  state.count(granted(state, data.userId), lines, 0, 1);
+  const member = granted(state, data.userId);
+  state.count(member, lines, 0, 1);
   const entry: OpenReservation = {
     kind: 'open',
     id: data.reservationId,
-    userId: data.userId,
+    userId: member.userId ?? data.userId,
     lines,
     ttlSeconds: data.ttlSeconds,
     expiresAt: data.expiresAt,
@@ -172,19 +176,20 @@ function reserved(state: ProjectQuota, data: DataOf<'QuotaReserved'>, { recorded
   state.replace(null, entry, recordedAt);
 }
 
-function committed(state: ProjectQuota, data: DataOf<'ReservationCommitted'>, { recordedAt }: QuotaEventMeta): void {
+function committed(state: ProjectQuota, data: DataOf<'ReservationCommitted'>, recordedAt: string): void {
   const before = state.entries.get(data.reservationId);
   const reservation = before?.kind === 'resolved' ? before.was : before;
   if (reservation?.kind !== 'open') return impossible(`${data.reservationId} was never reserved`);
-  const lines = state.linesOf(data.items);
+  const isAll = data.returned.length === 0;
+  const lines = isAll ? reservation.lines : state.linesOf(data.items);
   const member = state.member(data.userId);
   // What expired is not reserved any more, so only an open reservation gives back.
   if (before?.kind === 'open') state.count(member, reservation.lines, 0, -1);
   state.count(member, lines, 1, 0);
   const entry: LiveAllocation = {
     kind: 'live',
-    id: data.reservationId,
-    userId: data.userId,
+    id: reservation.id,
+    userId: member.userId ?? data.userId,
     lines,
     mode: reservation.mode,
     resourceRef: data.resourceRef,
@@ -195,18 +200,13 @@ function committed(state: ProjectQuota, data: DataOf<'ReservationCommitted'>, { 
   state.replace(before?.kind === 'open' ? before : null, entry, recordedAt);
 }
 
-function resolve(
-  state: ProjectQuota,
-  id: string,
-  outcome: 'released' | 'expired',
-  { recordedAt }: QuotaEventMeta,
-): void {
+function resolve(state: ProjectQuota, id: string, outcome: 'released' | 'expired', recordedAt: string): void {
   const was = openEntry(state, id);
   state.count(state.member(was.userId), was.lines, 0, -1);
-  state.replace(was, { kind: 'resolved', id, outcome, was, resolvedAt: recordedAt }, recordedAt);
+  state.replace(was, { kind: 'resolved', id: was.id, outcome, was, resolvedAt: recordedAt }, recordedAt);
 }
 
-function recorded(state: ProjectQuota, data: DataOf<'AllocationRecorded'>, { recordedAt }: QuotaEventMeta): void {
+function recorded(state: ProjectQuota, data: DataOf<'AllocationRecorded'>, recordedAt: string): void {
   const lines = state.linesOf(data.items);
   state.count(granted(state, data.userId), lines, 1, 0);
   const { allocationId: id, userId, mode, resourceRef, bodyHash } = data;
@@ -236,7 +236,7 @@ function resized(state: ProjectQuota, id: string, after: DataOf<'AllocationResiz
 function released(state: ProjectQuota, id: string, recordedAt: string, knownAt: string): void {
   const was = liveEntry(state, id);
   state.count(state.member(was.userId), was.lines, -1, 0);
-  state.replace(was, { kind: 'resolved', id, outcome: 'released', was, resolvedAt: recordedAt }, recordedAt);
+  state.replace(was, { kind: 'resolved', id: was.id, outcome: 'released', was, resolvedAt: recordedAt }, recordedAt);
   if (was.resourceRef !== null) state.journal.put(state.goneRefs, was.resourceRef, { id, knownAt });
 }
 

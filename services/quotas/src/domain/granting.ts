@@ -55,7 +55,6 @@ interface Asked {
   readonly scope: Scope;
   readonly item: QuotaItem;
   readonly limit: QuotaLimit;
-  readonly soft: number | null;
   readonly used: number;
   readonly reserved: number;
 }
@@ -69,8 +68,7 @@ function asked({ state, catalogue }: Trial, userId: string, items: readonly Quot
       const { limit } =
         scope === member ? memberLimit(state, catalogue, member, resource) : projectLimit(state, catalogue, resource);
       const { used, reserved } = scope.counters[resource.index] ?? { used: 0, reserved: 0 };
-      const soft = softLimit(state, scope, resource);
-      return { scope, item, limit, soft, used, reserved };
+      return { scope, item, limit, used, reserved };
     });
   });
 }
@@ -82,8 +80,8 @@ const violationOf = ({ scope, item, limit, used, reserved }: Asked): Violation[]
   return [{ scope: scopeOf(scope), service, resource, limit, used, reserved, requested: amount, available }];
 };
 
-export function holdSums(trial: Trial, userId: string, items: readonly QuotaItem[]): void {
-  for (const { used, reserved, item } of asked(trial, userId, items))
+function holdSums(all: readonly Asked[]): void {
+  for (const { used, reserved, item } of all)
     if (item.amount > AMOUNT_MAX - used - reserved)
       throw new Refusal('AMOUNT_OVERFLOW', `The sum of ${item.service}/${item.resource} would be beyond 2^53-1.`);
 }
@@ -98,9 +96,10 @@ export function holdToLimits(
   items: readonly QuotaItem[],
   mode: 'ENFORCE' | 'FORCE',
 ): void {
-  holdSums(trial, userId, items);
+  const all = asked(trial, userId, items);
+  holdSums(all);
   if (mode === 'FORCE') return;
-  const violations = violationsOf(trial, userId, items);
+  const violations = all.flatMap(violationOf);
   if (violations.length > 0) throw quotaExceeded(violations);
 }
 
@@ -114,10 +113,11 @@ export function quotaExceeded(violations: readonly Violation[]): Refusal {
 
 /** The answer to CHECK_ONLY; refuses nothing but what is refused whatever the limits are. */
 export function check(trial: Trial, userId: string, items: readonly QuotaItem[]): CheckAnswer {
-  holdSums(trial, userId, items);
-  const violations = violationsOf(trial, userId, items);
+  const all = asked(trial, userId, items);
+  holdSums(all);
+  const violations = all.flatMap(violationOf);
   let fits: number | 'unlimited' = 'unlimited';
-  for (const { item, limit, used, reserved } of asked(trial, userId, items)) {
+  for (const { item, limit, used, reserved } of all) {
     const left = leftOf(limit, used, reserved);
     if (left === 'unlimited') continue;
     const times: number = Math.floor(left / item.amount);
@@ -127,7 +127,14 @@ export function check(trial: Trial, userId: string, items: readonly QuotaItem[])
 }
 
 /** The soft limits that are passed now, of what was granted. */
-export const warningsOf = (trial: Trial, userId: string, items: readonly QuotaItem[]): SoftWarning[] =>
-  asked(trial, userId, items).flatMap(({ scope, item: { service, resource }, soft, used, reserved }) =>
-    soft !== null && used + reserved > soft ? [{ scope: scopeOf(scope), service, resource, soft, used, reserved }] : [],
-  );
+export const warningsOf = ({ state }: Trial, userId: string, items: readonly QuotaItem[]): SoftWarning[] =>
+  items.flatMap(({ service, resource: name }) => {
+    const resource = state.resource(service, name);
+    return [state.project, state.member(userId)].flatMap((scope) => {
+      const soft = softLimit(state, scope, resource);
+      const counter = scope.counters[resource.index];
+      if (soft === null || counter === undefined || counter.used + counter.reserved <= soft) return [];
+      const { used, reserved } = counter;
+      return [{ scope: scopeOf(scope), service, resource: name, soft, used, reserved }];
+    });
+  });

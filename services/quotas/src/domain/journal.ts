@@ -31,6 +31,7 @@ export class Journal {
     while (this.inverses.length > to) this.inverses.pop()?.();
   }
 
+  /** Ask `isRecording` first where it matters: an inverse that nobody keeps still costs its making. */
   record(inverse: () => void): void {
     if (this.recording) this.inverses.push(inverse);
   }

@@ -24,10 +24,11 @@ export class MemoryWindow {
 
   push(key: string, at: string): void {
     this.queue.push({ key, at });
-    this.journal.record(() => {
-      this.queue.pop();
-      this.headEndsAt = '';
-    });
+    if (this.journal.isRecording)
+      this.journal.record(() => {
+        this.queue.pop();
+        this.headEndsAt = '';
+      });
   }
 
   /** Forgets what is older than 24 hours at that time, and the oldest beyond the number. */
@@ -44,10 +45,11 @@ export class MemoryWindow {
   private drop(oldest: Memory): void {
     this.head += 1;
     this.headEndsAt = '';
-    this.journal.record(() => {
-      this.head -= 1;
-      this.headEndsAt = '';
-    });
+    if (this.journal.isRecording)
+      this.journal.record(() => {
+        this.head -= 1;
+        this.headEndsAt = '';
+      });
     this.forget(oldest);
     // What was dropped is kept until nothing can be undone.
     if (!this.journal.isRecording && this.head > 1_000 && this.head * 2 > this.queue.length) {

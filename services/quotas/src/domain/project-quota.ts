@@ -259,9 +259,10 @@ export class ProjectQuota {
     const { journal } = this;
     if (entry.kind === 'open') {
       // If this is undone, the reservation must be found when it is due, even if its due time was taken out since.
-      journal.record(() => {
-        this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });
-      });
+      if (journal.isRecording)
+        journal.record(() => {
+          this.expiries.push({ reservationId: entry.id, expiresAt: entry.expiresAt });
+        });
       if (entry.resourceRef !== null) this.countOpenRef(entry.resourceRef, -1);
     } else if (entry.resourceRef !== null) journal.remove(this.liveByRef, entry.resourceRef);
   }
@@ -278,16 +279,11 @@ export class ProjectQuota {
     if (entry.resourceRef !== null) this.journal.put(this.liveByRef, entry.resourceRef, entry.id);
   }
 
-  private tally(entry: OpenReservation | LiveAllocation, by: number): void {
-    for (const scope of [this.member(entry.userId), this.project]) {
-      const { open, live } = scope;
-      this.journal.record(() => {
-        scope.open = open;
-        scope.live = live;
-      });
-      if (entry.kind === 'open') scope.open += by;
-      else scope.live += by;
-    }
+  private tally({ kind, userId }: OpenReservation | LiveAllocation, by: number): void {
+    const tallied = kind === 'open' ? 'open' : 'live';
+    const member = this.member(userId);
+    this.journal.set(member, tallied, member[tallied] + by);
+    this.journal.set(this.project, tallied, this.project[tallied] + by);
   }
 
   private countOpenRef(ref: string, by: number): void {

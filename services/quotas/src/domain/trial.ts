@@ -71,24 +71,27 @@ export class Trial {
   /** What the decision has brought above its limit, or back under it, is said in the same append. */
   settle(): void {
     const { state, catalogue } = this;
-    for (const counter of [...this.touched].sort(byScopeThenName)) {
-      const limit = limitOfCounter(state, catalogue, counter);
-      const { used, reserved, resource } = counter;
-      const isOver = isAbove(used + reserved, limit);
-      if (isOver === counter.over) continue;
+    const crossed = [...this.touched].filter((counter) => this.isOver(counter) !== counter.over);
+    for (const counter of crossed.sort(byScopeThenName)) {
+      const { used, reserved, resource, over } = counter;
       const { service, resource: name } = resource;
+      const limit = limitOfCounter(state, catalogue, counter);
       this.emit({
-        type: isOver ? 'OverQuotaEntered' : 'OverQuotaCleared',
+        type: over ? 'OverQuotaCleared' : 'OverQuotaEntered',
         data: { scope: scopeOf(counter.scope), service, resource: name, limit, used, reserved },
       });
     }
     for (const userId of this.endedOrphans()) this.emit({ type: 'QuotaMemberClosed', data: { userId } });
   }
 
+  private isOver(counter: Counter): boolean {
+    return isAbove(counter.used + counter.reserved, limitOfCounter(this.state, this.catalogue, counter));
+  }
+
   private endedOrphans(): string[] {
-    const scopes = new Set([...this.touched].map((counter) => counter.scope));
-    return [...scopes]
-      .flatMap(({ userId, removed, open, live }) => (removed && userId !== null && open + live === 0 ? userId : []))
-      .sort();
+    const ended = new Set<string>();
+    for (const { scope } of this.touched)
+      if (scope.removed && scope.userId !== null && scope.open + scope.live === 0) ended.add(scope.userId);
+    return [...ended].sort();
   }
 }

@@ -133,7 +133,7 @@ export const removal = (
   userId: string,
   disposition: 'block' | 'orphan' | 'transfer',
   more: Partial<Extract<QuotaCommand, { type: 'RemoveQuotaMember' }>> = {},
-): QuotaCommand => ({
+): Extract<QuotaCommand, { type: 'RemoveQuotaMember' }> => ({
   type: 'RemoveQuotaMember',
   userId,
   disposition,
@@ -183,8 +183,8 @@ export class TestLedger {
   }
 }
 
-export function ledgerAfter(steps: readonly Step[], catalogue?: Catalogue): TestLedger {
-  const ledger = new TestLedger(catalogue);
+export function ledgerAfter(steps: readonly Step[], catalogue?: Catalogue, forgetIdsBeyond?: number): TestLedger {
+  const ledger = new TestLedger(catalogue, forgetIdsBeyond);
   for (const [at, command] of steps) ledger.run(at, command);
   return ledger;
 }
