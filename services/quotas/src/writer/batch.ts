@@ -64,7 +64,7 @@ export class Batch {
       // An expiry may bring an OverQuotaCleared or a QuotaMemberClosed with it.
       if (this.events.length >= SWEEP_EVENTS_MAX) return true;
       const context = contextOfExpiry(stream, due.reservationId, due.expiresAt);
-      await this.decide({ type: 'ExpireReservation', ...due }, context);
+      if ((await this.decide({ type: 'ExpireReservation', ...due }, context)) === 'full') return true;
     }
     return false;
   }

@@ -10,6 +10,8 @@ export class LoadedLedger {
   readonly state = new ProjectQuota();
   lastChainHash: Buffer | null = null;
   lastPosition: Position | null = null;
+  /** It may be long, and nobody waits for one of its events. */
+  private isFirstLoad = true;
 
   constructor(
     private readonly store: Pick<EventStore, 'readStream'>,
@@ -31,10 +33,10 @@ export class LoadedLedger {
         evolve(this.state, event as unknown as ProjectQuotaEvent, event);
       }
       this.endsWith(page.at(-1));
-      // The first load may be long, and nobody waits for one of its events.
-      if (from > 1) read.push(...page);
+      if (!this.isFirstLoad) read.push(...page);
       if (page.length < limit) break;
     }
+    this.isFirstLoad = false;
     return read;
   }
 

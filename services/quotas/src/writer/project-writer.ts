@@ -89,11 +89,12 @@ export class ProjectWriter {
         deadlineMs: performance.now() + this.options.limits.deadlineMs,
         reject,
         see: (state, position) => {
-          try {
-            resolve(see(state, position));
-          } catch (error) {
-            reject(error);
-          }
+          // The executor hands on what `see` throws.
+          resolve(
+            new Promise((seen) => {
+              seen(see(state, position));
+            }),
+          );
         },
       });
     });
