@@ -12,6 +12,7 @@ import { type Authentication, CredentialVerifier, KeyDirectory } from './credent
 import { Gatekeeper } from './gatekeeper.js';
 import { Context, ContextPipe } from './http/context.decorator.js';
 import { ProblemFilter } from './http/problem.filter.js';
+import { OidcVerifier } from './oidc/oidc-verifier.js';
 import { PrincipalResolver } from './principal-resolver.js';
 import type { RequestContext } from './request-context.js';
 import { PositionGate, RequestContexts } from './request-contexts.js';
@@ -132,8 +133,9 @@ const own = (id: string, projectId: string, tenantId: string, role: KeyOwner['ro
     { provide: IndexFollower, useValue: ledger.follower },
     { provide: CredentialVerifier, useValue: tokens },
     { provide: KeyDirectory, useValue: tokens },
+    { provide: OidcVerifier, useValue: { authenticate: () => Promise.resolve(undefined) } },
     { provide: PositionGate, useClass: Positions },
-    { provide: CONFIG, useValue: { authFailuresPerMinute: 5, verifyStalenessMaxMs: 30_000 } },
+    { provide: CONFIG, useValue: { authFailuresPerMinute: 5, verifyStalenessMaxMs: 30_000, oidcIssuers: [] } },
     { provide: INSTALLATION_KEY, useValue: Buffer.alloc(32) },
     { provide: LOGGER, useValue: pino({ level: 'silent' }) },
   ],
