@@ -172,7 +172,7 @@ describe('npm start -- --dev-login', () => {
 describe('STEWARD_OIDC_ISSUERS', () => {
   let provider: IdentityProvider;
   let steward: StewardProcess;
-  const dataDir = aDataDir();
+  let dataDir: string;
   const start = (more: object = {}): StewardProcess =>
     StewardProcess.spawn({
       dataDir,
@@ -184,6 +184,7 @@ describe('STEWARD_OIDC_ISSUERS', () => {
       },
     });
   beforeAll(async () => {
+    dataDir = aDataDir();
     provider = await IdentityProvider.start();
     steward = start();
     await steward.ready();
