@@ -33,6 +33,21 @@ const context = (): CommandContext => {
   return { commandId, correlationId: commandId, causationId: null, requestHash: null, actor, actorPart: null };
 };
 
+const REPEATS_MAX = 50;
+
+/** As a client of the program does it: what was refused for want of time is asked again under the same reservation id. */
+async function granted(writer: ProjectWriter, wish: Parameters<typeof reserve>): Promise<boolean> {
+  for (let repeats = 0; ; repeats += 1)
+    try {
+      await writer.run(reserve(...wish), context());
+      return true;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      if (error.code === 'QUOTA_EXCEEDED') return false;
+      if ((error.code !== 'OUTCOME_UNKNOWN' && error.code !== 'OVERLOADED') || repeats === REPEATS_MAX) throw error;
+    }
+}
+
 /** A writer as a process of its own has it: no store, codec or memory in common with another. */
 function aWriter(): ProjectWriter {
   const store = new PostgresEventStore({ connection: server.program });
@@ -51,24 +66,17 @@ it('two competing writers grant exactly the limit', async () => {
   const writers = [aWriter(), aWriter()] as const;
   await writers[0].run(limit(ofProject, 1_000), context());
   let next = 0;
-  let granted = 0;
-  let denied = 0;
+  const told = { granted: 0, denied: 0 };
   const client = async (n: number): Promise<void> => {
     const writer = writers[n % 2] as ProjectWriter;
     for (let wish = (next += 1); wish <= 1_500; wish = next += 1)
-      try {
-        await writer.run(reserve(wish, `user-${n}`, [gpu(1)]), context());
-        granted += 1;
-      } catch (error) {
-        if (!(error instanceof Refusal) || error.code !== 'QUOTA_EXCEEDED') throw error;
-        denied += 1;
-      }
+      told[(await granted(writer, [wish, `user-${n}`, [gpu(1)]])) ? 'granted' : 'denied'] += 1;
   };
   await Promise.all(Array.from({ length: 64 }, (_, n) => client(n)));
-  expect({ granted, denied }).toEqual({ granted: 1_000, denied: 500 });
+  expect(told).toEqual({ granted: 1_000, denied: 500 });
   expect(writers[0].conflicts + writers[1].conflicts).toBeGreaterThan(4);
   const fresh = aWriter();
   const reserved = await fresh.look((state) => state.project.counters.map((counter) => counter?.reserved));
   expect(reserved).toEqual([1_000]);
   await Promise.all([...writers, fresh].map((writer) => writer.close()));
-}, 60_000);
+});
