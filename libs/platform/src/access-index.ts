@@ -82,6 +82,7 @@ export class AccessIndex implements EventIndex {
     const revision = this.#revisionOf(event.stream, id);
     if (event.revision <= revision) return 'seen';
     if (event.revision > revision + 1) return 'gap';
+    // Which events a stream may hold follows from its category, which the type of an event does not carry.
     switch (categoryOf(event.stream)) {
       case 'tenant':
         this.#applyToTenant(id, event, event as unknown as TenantEvent);

@@ -14,6 +14,10 @@ import { buildSupervisorProgram, endOf, runLocker, runSupervisor } from './testi
 
 const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
 const asRoot = runsAsRoot() ? it : it.skip;
+if (!runsAsRoot())
+  process.stdout.write(
+    'Embedded PostgreSQL: what needs root to become another user is left out, for this is no root.\n',
+  );
 
 let scratch: string;
 let program: { folder: string; script: string; locker: string };
