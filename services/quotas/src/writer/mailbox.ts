@@ -18,7 +18,8 @@ export interface Attempt {
 }
 
 interface Waiting {
-  /** By performance.now(). */
+  /** By performance.now(), as the deadline. */
+  readonly arrivedMs: number;
   readonly deadlineMs: number;
   readonly reject: (error: unknown) => void;
 }

@@ -24,11 +24,22 @@ import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-li
 const RETRY_SWEEP_MS = 1_000;
 const TIMER_MS_MAX = 60_000;
 
+/** Told of what a writer does, for the figures of the process. */
+export interface WriterWatch {
+  /** A batch was written, with so many commands answered by it. */
+  appended(commands: number): void;
+  /** Another writer was first. */
+  lostRace(): void;
+  /** So many more items wait, or fewer if negative. */
+  waits(items: number): void;
+}
+
 export interface WriterOptions {
   readonly ledger: Ledger;
   readonly scope: StreamScope & { readonly projectId: string };
   readonly catalogue: () => Catalogue;
   readonly limits: WriterLimits;
+  readonly watch?: WriterWatch;
 }
 
 interface Round {
@@ -59,8 +70,6 @@ export class ProjectWriter {
   private closed = false;
   /** What was read while the batch in hand is decided, by leaf hash. */
   private readonly tail = new Map<string, StoredEvent>();
-  /** How often another writer was first. */
-  conflicts = 0;
 
   constructor(private readonly options: WriterOptions) {}
 
@@ -76,7 +85,8 @@ export class ProjectWriter {
   ): Promise<QuotaOutcome<Command['type']>> {
     return new Promise((resolve, reject) => {
       const settle = resolve as (outcome: QuotaOutcome) => void;
-      this.post({ kind: 'command', command, context, deadlineMs, attempts: [], resolve: settle, reject });
+      const arrivedMs = performance.now();
+      this.post({ kind: 'command', command, context, arrivedMs, deadlineMs, attempts: [], resolve: settle, reject });
     });
   }
 
@@ -84,9 +94,11 @@ export class ProjectWriter {
   look<Seen>(see: (state: ProjectQuota, position: Position | null) => Seen, minPosition?: Position): Promise<Seen> {
     if (minPosition !== undefined && minPosition > (this.loaded?.lastPosition ?? '')) this.isBehind = true;
     return new Promise((resolve, reject) => {
+      const arrivedMs = performance.now();
       this.post({
         kind: 'look',
-        deadlineMs: performance.now() + this.options.limits.deadlineMs,
+        arrivedMs,
+        deadlineMs: arrivedMs + this.options.limits.deadlineMs,
         reject,
         see: (state, position) => {
           // The executor hands on what `see` throws.
@@ -117,6 +129,7 @@ export class ProjectWriter {
       return;
     }
     this.mailbox.push(item);
+    this.options.watch?.waits(1);
     this.pump ??= this.work();
   }
 
@@ -127,7 +140,9 @@ export class ProjectWriter {
       // The callers that were just answered, and those of this turn, come along in the next batch.
       await nextTurn();
       if (this.mailbox.length === 0) break;
-      failed = !(await this.process(this.mailbox.splice(0, this.options.limits.batchCommandsMax)));
+      const items = this.mailbox.splice(0, this.options.limits.batchCommandsMax);
+      this.options.watch?.waits(-items.length);
+      failed = !(await this.process(items));
     }
     this.pump = undefined;
     this.wakeWhenDue(failed);
@@ -211,7 +226,9 @@ export class ProjectWriter {
     );
     const isSweepLeft = await batchOf.sweep();
     const { answers, left } = isSweepLeft ? { answers: [], left: items } : await this.decideAll(batchOf, items);
-    if (batchOf.events.length > 0 ? await this.append(batchOf, ledger) : await this.isFresh(ledger)) {
+    const isWritten = batchOf.events.length > 0;
+    if (isWritten ? await this.append(batchOf, ledger) : await this.isFresh(ledger, items)) {
+      if (isWritten) this.options.watch?.appended(answers.length);
       for (const answer of answers) answer();
       return { left, progressed: true };
     }
@@ -334,17 +351,17 @@ export class ProjectWriter {
       }
     } catch (error) {
       if (!(error instanceof WrongExpectedRevision)) throw error;
-      this.conflicts += 1;
+      this.options.watch?.lostRace();
     }
     this.undo();
     return false;
   }
 
-  /** A denial may rest on a state that another writer has moved on from. */
-  private async isFresh(ledger: LoadedLedger): Promise<boolean> {
+  /** Whoever is denied must have been denied by all that was written before the question came, by any process. */
+  private async isFresh(ledger: LoadedLedger, items: readonly WaitingItem[]): Promise<boolean> {
     ledger.state.journal.undo();
     ledger.state.journal.confirm();
-    if (performance.now() - this.confirmedMs <= this.options.limits.freshMs) return true;
+    if (items.every(({ arrivedMs }) => arrivedMs <= this.confirmedMs)) return true;
     return !(await this.catchUp(ledger));
   }
 }

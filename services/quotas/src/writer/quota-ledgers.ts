@@ -6,6 +6,7 @@ import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
 import type { QuotaOutcome } from './mailbox.js';
 import { ProjectWriter } from './project-writer.js';
+import { QuotaMetrics } from './quota-metrics.js';
 import { WRITER_LIMITS } from './writer-limits.js';
 
 /** The writers of this process, by project; those that nobody asks for are unloaded. */
@@ -18,6 +19,7 @@ export class QuotaLedgers implements OnModuleDestroy {
     @Inject(LEDGER) private readonly ledger: Ledger,
     private readonly access: AccessIndex,
     private readonly catalogue: CatalogueIndex,
+    private readonly metrics: QuotaMetrics,
   ) {}
 
   /** Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes. */
@@ -61,6 +63,7 @@ export class QuotaLedgers implements OnModuleDestroy {
       scope: { tenantId: project.tenantId, projectId },
       catalogue: () => this.catalogue.now,
       limits: WRITER_LIMITS,
+      watch: this.metrics,
     });
   }
 

@@ -7,8 +7,6 @@ export interface WriterLimits {
   readonly batchBytesMax: number;
   /** How long a command may wait for its decision, unless its caller says otherwise. */
   readonly deadlineMs: number;
-  /** A denial is told only by a state that was at the stream's end this short a time ago. */
-  readonly freshMs: number;
   /** How many projects are kept in memory while nobody asks for them. */
   readonly idleProjectsMax: number;
 }
@@ -18,7 +16,6 @@ export const WRITER_LIMITS: WriterLimits = {
   batchCommandsMax: 512,
   batchBytesMax: 256 * 1024,
   deadlineMs: 10_000,
-  freshMs: 50,
   idleProjectsMax: 1_000,
 };
 

@@ -1,0 +1,5 @@
+import { QuotaLedgers } from './quota-ledgers.js';
+import { QuotaMetrics } from './quota-metrics.js';
+
+/** What of the writers QuotasModule provides. */
+export const quotaWriterProviders = [QuotaLedgers, QuotaMetrics];
