@@ -11,6 +11,7 @@ import { quotaQueryHandlers } from './quota.queries.js';
 import { QuotasController } from './quotas.controller.js';
 import { ReservationsController } from './reservations.controller.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
+import { quotaWriterProviders } from './writer/quota-writer.providers.js';
 
 /** The quota ledgers of all projects. StorageModule and AuthModule stand beside it. */
 @Module({
@@ -19,10 +20,10 @@ import { QuotaLedgers } from './writer/quota-ledgers.js';
   providers: [
     CatalogueIndex,
     ProjectMembers,
-    QuotaLedgers,
     QuotaRights,
     ...quotaCommandHandlers,
     ...quotaQueryHandlers,
+    ...quotaWriterProviders,
   ],
   exports: [QuotaLedgers],
 })
