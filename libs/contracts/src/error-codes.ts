@@ -106,7 +106,11 @@ export const errorCodes = {
   UNIT_FIXED: { status: 409, grpc: grpc.failedPrecondition, title: 'The unit of a resource cannot change.' },
   CATALOGUE_FULL: { status: 409, grpc: grpc.resourceExhausted, title: 'The catalogue takes no more resources.' },
   ZERO_AMOUNT: { status: 422, grpc: grpc.invalidArgument, title: 'An amount must be above zero.' },
-  AMOUNT_OVERFLOW: { status: 422, grpc: grpc.invalidArgument, title: 'An amount or a sum is beyond 2^53-1.' },
+  AMOUNT_OVERFLOW: {
+    status: 422,
+    grpc: grpc.invalidArgument,
+    title: 'A number, or a sum of amounts, is beyond 2^53-1.',
+  },
   TOO_MANY_ITEMS: { status: 413, grpc: grpc.invalidArgument, title: 'There are too many items in one request.' },
   ID_TOO_OLD: {
     status: 422,

@@ -19,7 +19,7 @@ import type { CommitReservation, LimitWish, RequestMode } from './domain/command
 
 export const TTL_SECONDS_DEFAULT = 900;
 export const BATCH_RESERVATIONS_MAX = 100;
-const ITEMS_SENT_MAX = 64;
+export const ITEMS_SENT_MAX = 64;
 const LIMITS_SENT_MAX = 1_000;
 const AMOUNT_MAX = Number.MAX_SAFE_INTEGER;
 
@@ -197,13 +197,15 @@ export class SetCatalogueResourceBody {
   defaultMemberLimit?: QuotaLimit;
 }
 
-export class ItemBody implements QuotaItem {
+export class ItemName {
   @TextField(name)
   service!: string;
 
   @TextField(name)
   resource!: string;
+}
 
+export class ItemBody extends ItemName implements QuotaItem {
   @AmountField()
   amount!: number;
 }

@@ -9,6 +9,9 @@ import { QuotaRights } from './quota-rights.js';
 import { quotaCommandHandlers } from './quota.commands.js';
 import { quotaQueryHandlers } from './quota.queries.js';
 import { QuotasController } from './quotas.controller.js';
+import { ReconcileUsageHandler } from './reconcile/reconcile.command.js';
+import { ReconcileController } from './reconcile/reconcile.controller.js';
+import { TakenReports } from './reconcile/taken-report.js';
 import { ReservationsController } from './reservations.controller.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 import { quotaWriterProviders } from './writer/quota-writer.providers.js';
@@ -16,11 +19,19 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
 /** The quota ledgers of all projects. StorageModule and AuthModule stand beside it. */
 @Module({
   imports: [CqrsModule],
-  controllers: [CatalogueController, QuotasController, ReservationsController, AllocationsController],
+  controllers: [
+    CatalogueController,
+    QuotasController,
+    ReservationsController,
+    AllocationsController,
+    ReconcileController,
+  ],
   providers: [
     CatalogueIndex,
     ProjectMembers,
     QuotaRights,
+    ReconcileUsageHandler,
+    TakenReports,
     ...quotaCommandHandlers,
     ...quotaQueryHandlers,
     ...quotaWriterProviders,

@@ -19,7 +19,7 @@ export async function* ndjsonLines(body: unknown): AsyncGenerator<NdjsonLine> {
   let pieces: Buffer[] = [];
   let sizeBytes = 0;
   let line = 0;
-  for await (const chunk of body as AsyncIterable<Buffer>) {
+  for await (const chunk of whole(body)) {
     let start = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, start)) {
       pieces.push(chunk.subarray(start, end));
@@ -37,6 +37,15 @@ export async function* ndjsonLines(body: unknown): AsyncGenerator<NdjsonLine> {
   }
   const last = readLine(line + 1, Buffer.concat(pieces));
   if (last !== undefined) yield last;
+}
+
+/** The body as it arrives; one whose sender is gone before its end is a fault of the sender. */
+async function* whole(body: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* body as AsyncIterable<Buffer>;
+  } catch {
+    throw new Refusal('BODY_MALFORMED', 'The body broke off before its end.');
+  }
 }
 
 const isReadable = (body: unknown): body is Readable => typeof body === 'object' && body !== null && 'pipe' in body;

@@ -57,9 +57,13 @@ describe('parseStrictJson', () => {
     ['{"a":-1e309}', 'body.a'],
     ['{"a":-0}', 'body.a'],
     ['{"a":-0.0}', 'body.a'],
-    ['{"a":9007199254740993}', 'body.a'],
+    ['{"a":-9007199254740993}', 'body.a'],
   ])('refuses %s', (text, location) => {
     expect(refusal(text)).toEqual(['VALIDATION', location]);
+  });
+
+  it('tells an integer that is too large by its own code', () => {
+    expect(refusal('{"a":9007199254740992}')).toEqual(['AMOUNT_OVERFLOW', 'body.a']);
   });
 
   it('takes the largest exact integers, fractions and pairs of surrogates', () => {

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { ErrorCode } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import { printableName } from '../secrets-out.js';
 import { isStorable, NOT_STORABLE } from '../storable-text.js';
@@ -32,8 +33,8 @@ export function parseStrictJson(bytes: Buffer): unknown {
 const malformed = (detail: string, location: string, message: string): Refusal =>
   new Refusal('BODY_MALFORMED', detail, { errors: [{ location, message }] });
 
-const wrongValue = (location: string, message: string): Refusal =>
-  new Refusal('VALIDATION', `${location} ${message}.`, { errors: [{ location, message }] });
+const wrongValue = (location: string, message: string, code: ErrorCode = 'VALIDATION'): Refusal =>
+  new Refusal(code, `${location} ${message}.`, { errors: [{ location, message }] });
 
 interface Frame {
   /** The names seen so far; undefined in a list. */
@@ -151,7 +152,11 @@ class Scanner {
     if (!Number.isFinite(value)) throw wrongValue(this.place(), 'is a number out of range');
     if (Object.is(value, -0)) throw wrongValue(this.place(), 'must not be negative zero');
     if (!/[.eE]/.test(digits) && !Number.isSafeInteger(value))
-      throw wrongValue(this.place(), 'is an integer beyond 9007199254740991, which cannot be kept exactly');
+      throw wrongValue(
+        this.place(),
+        'is an integer beyond 9007199254740991, which cannot be kept exactly',
+        value > 0 ? 'AMOUNT_OVERFLOW' : 'VALIDATION',
+      );
   }
 
   private place(): string {
