@@ -70,7 +70,7 @@ export class QuotaRights {
 
   /** A limit is set for a member only; one who left has none. */
   async isMember(projectId: string, userId: string): Promise<void> {
-    if (this.standingNow(projectId, userId).member !== 'unknown') return;
+    if (this.isMemberNow(projectId, userId)) return;
     await this.reachHead();
     const member = this.access.member(projectId, userId);
     if (member === undefined) throw new Refusal('MEMBER_UNKNOWN', 'The user is no member of the project.');
@@ -78,7 +78,8 @@ export class QuotaRights {
   }
 
   async standsIn(projectId: string, userId: string): Promise<boolean> {
-    return (await this.standing(projectId, userId, [])).member !== 'unknown';
+    if (!this.isMemberNow(projectId, userId)) await this.reachHead();
+    return this.isMemberNow(projectId, userId);
   }
 
   /** A resource that another process has just added is not refused for lag. */
@@ -86,10 +87,20 @@ export class QuotaRights {
     if (names.some((name) => resourceOf(this.catalogue.now, name) === undefined)) await this.reachHead();
   }
 
+  private isMemberNow(projectId: string, userId: string): boolean {
+    return this.access.member(projectId, userId)?.removed === false;
+  }
+
   private standingNow(projectId: string, userId: string): MemberStanding {
     const member = this.access.member(projectId, userId);
-    if (member === undefined || member.removed) return { member: 'unknown', services: 'all' };
-    return { member: member.suspended ? 'suspended' : 'active', services: new Set(member.services) };
+    if (member === undefined) return { member: 'unknown', services: 'all' };
+    if (member.removed) return { member: 'removed', services: 'all' };
+    const tenantId = this.access.project(projectId)?.tenantId ?? '';
+    const isTenantSuspended = this.access.tenant(tenantId)?.state === 'suspended';
+    return {
+      member: isTenantSuspended ? 'tenant-suspended' : member.suspended ? 'suspended' : 'active',
+      services: new Set(member.services),
+    };
   }
 
   private async reachHead(): Promise<void> {

@@ -1,9 +1,13 @@
-import { Inject, Module, type OnModuleInit } from '@nestjs/common';
+import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { IndexFollower } from '#libs/eventsourcing';
+import { MemberUsage } from '#libs/platform';
+import { ReactorHost } from '#libs/postgres';
 import { AllocationsController } from './allocations.controller.js';
 import { CatalogueIndex } from './catalogue-index.js';
 import { CatalogueController } from './catalogue.controller.js';
+import { QuotaMemberUsage } from './members/quota-member-usage.js';
+import { QuotaOffboarding } from './members/quota-offboarding.reactor.js';
 import { ProjectMembers } from './project-members.js';
 import { QuotaRights } from './quota-rights.js';
 import { quotaCommandHandlers } from './quota.commands.js';
@@ -16,7 +20,8 @@ import { ReservationsController } from './reservations.controller.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 import { quotaWriterProviders } from './writer/quota-writer.providers.js';
 
-/** The quota ledgers of all projects. StorageModule and AuthModule stand beside it. */
+/** The quota ledgers of all projects. StorageModule and AuthModule stand beside it; it gives tenancy MemberUsage. */
+@Global()
 @Module({
   imports: [CqrsModule],
   controllers: [
@@ -29,22 +34,27 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
   providers: [
     CatalogueIndex,
     ProjectMembers,
+    QuotaOffboarding,
     QuotaRights,
     ReconcileUsageHandler,
     TakenReports,
+    { provide: MemberUsage, useClass: QuotaMemberUsage },
     ...quotaCommandHandlers,
     ...quotaQueryHandlers,
     ...quotaWriterProviders,
   ],
-  exports: [QuotaLedgers],
+  exports: [MemberUsage, QuotaLedgers],
 })
 export class QuotasModule implements OnModuleInit {
   constructor(
     @Inject(IndexFollower) private readonly follower: IndexFollower,
     private readonly catalogue: CatalogueIndex,
+    private readonly reactors: ReactorHost,
+    private readonly offboarding: QuotaOffboarding,
   ) {}
 
   onModuleInit(): void {
     this.follower.register(this.catalogue);
+    this.reactors.register(this.offboarding);
   }
 }

@@ -14,7 +14,7 @@ import type { ErrorCode } from '#libs/contracts';
 
 /** As tenancy knows the person at this moment. */
 export interface MemberStanding {
-  readonly member: 'active' | 'suspended' | 'unknown';
+  readonly member: 'active' | 'suspended' | 'tenant-suspended' | 'removed' | 'unknown';
   /** The services that the member was granted. */
   readonly services: ReadonlySet<string> | 'all';
 }
@@ -133,8 +133,12 @@ export interface RemoveQuotaMember {
   readonly userId: string;
   readonly disposition: Disposition;
   readonly to: string | null;
+  /** True if tenancy knows `to` as a member now: who had left may have come back without a trace here. */
+  readonly toIsMember?: boolean;
   /** True once the member has left in tenancy: nothing is refused any more. */
   readonly force: boolean;
+  /** When the member joined again, null if not: what it has had since then, its limits too, is of that membership. */
+  readonly heldBefore?: string | null;
   /** How many parts have been written: 0, then `partsDone` of the answer before. */
   readonly partsDone: number;
 }

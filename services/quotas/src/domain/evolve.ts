@@ -320,7 +320,7 @@ function memberRemoved(state: ProjectQuota, member: Scope): void {
 }
 
 function transferred(state: ProjectQuota, data: DataOf<'QuotaMemberUsageTransferred'>, at: string): void {
-  const [from, to] = [state.member(data.from), state.member(data.to)];
+  const [from, to] = [state.member(data.from), granted(state, data.to)];
   for (const id of data.reservations) {
     const entry = openEntry(state, id);
     state.count(from, entry.lines, 0, -1);

@@ -25,9 +25,10 @@ export function holdStanding(
   standing: MemberStanding,
   items: readonly QuotaItem[],
 ): void {
+  if (standing.member === 'tenant-suspended') throw new Refusal('TENANT_IS_SUSPENDED', 'The tenant is suspended.');
   if (standing.member === 'suspended') throw new Refusal('MEMBER_SUSPENDED', 'The member is suspended.');
-  if (standing.member === 'unknown')
-    throw trial.state.members.get(userId)?.removed === true
+  if (standing.member !== 'active')
+    throw standing.member === 'removed' || trial.state.members.get(userId)?.removed === true
       ? new Refusal('MEMBER_REMOVED', 'The member has left the project.')
       : new Refusal('MEMBER_UNKNOWN', 'The user is no member of the project.');
   const { services } = standing;

@@ -20,6 +20,7 @@ import {
   type Step,
   T0,
 } from '../testing/given-quota.js';
+import { holdingOf, removalObjection } from './member-removal.js';
 
 const held: Step[] = [
   [T0, limit(of('alice'), 4000)],
@@ -56,6 +57,20 @@ describe('before a member leaves', () => {
     given(...held, [T0, allocate(3, 'bob', [cpu(1)])], [T0, removal('bob', 'orphan', left)])
       .when(T0, removal('alice', 'transfer', { to: 'bob' }))
       .isRefused('MEMBER_REMOVED');
+  });
+
+  it('what stands in the way is told without a decision', () => {
+    const { state, catalogue } = ledgerAfter([...held, [T0, limit(of('bob'), 1499)]]);
+    const objection = (disposition: 'block' | 'transfer', to: string | null) =>
+      removalObjection(state, catalogue, { userId: 'alice', disposition, to });
+    expect(objection('block', null)).toMatchObject({
+      code: 'MEMBER_HAS_USAGE',
+      extra: { extensions: { reservations: 1, allocations: 1, items: [cpu(2), gpu(1500)] } },
+    });
+    expect(objection('transfer', 'bob')).toMatchObject({ code: 'TARGET_OVER_QUOTA' });
+    expect(objection('transfer', 'carol')).toBeNull();
+    expect(holdingOf(state, 'alice')).toEqual([cpu(2), gpu(1500)]);
+    expect(removalObjection(state, catalogue, { userId: 'bob', disposition: 'block', to: null })).toBeNull();
   });
 });
 
@@ -112,6 +127,22 @@ describe('a member that has left', () => {
         { type: 'QuotaMemberRemoved', data: { userId: 'alice', disposition: 'orphan', to: null } },
         'ReservationReleased',
       );
+  });
+
+  it('that joined again keeps what it has had since, and what was of before follows the disposition', () => {
+    const rejoined = after(5);
+    given(...held, [after(6), limit(of('alice'), 8000)], [after(6), reserve(3, 'alice', [gpu(1)])])
+      .when(after(7), removal('alice', 'orphan', { ...left, heldBefore: rejoined }))
+      .gives({ type: 'ReservationReleased', data: { reservationId: id(1), userId: 'alice' } });
+    given([after(6), reserve(3, 'alice', [gpu(1)])])
+      .when(after(7), removal('alice', 'orphan', { ...left, heldBefore: rejoined }))
+      .changesNothing();
+  });
+
+  it('hands over to one who had left and is a member again', () => {
+    given(...held, [T0, allocate(3, 'bob', [cpu(1)])], [T0, removal('bob', 'orphan', left)], [T0, free(3)])
+      .when(T0, removal('alice', 'transfer', { ...left, to: 'bob', toIsMember: true }))
+      .gives('QuotaMemberRemoved', 'QuotaMemberUsageTransferred', 'QuotaMemberClosed');
   });
 
   it('is told of once, however often it is said, and leaves no trace without usage or limits', () => {

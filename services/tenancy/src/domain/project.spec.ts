@@ -288,6 +288,9 @@ describe('removing a member', () => {
   it('gives what is used to another member only', () => {
     for (const to of ['alice', 'carol', null])
       expect(() => both.when(remove('transfer', { to }))).toThrow('MEMBER_UNKNOWN');
+    const suspended: ProjectEvent = { type: 'MemberSuspended', data: { userId: 'bob' } };
+    const withSuspended = project(created, added('alice'), added('bob'), suspended);
+    expect(() => withSuspended.when(remove('transfer', { to: 'bob' }))).toThrow('MEMBER_SUSPENDED');
   });
 
   it('is refused for whoever is no member, an older version, and a closed project', () => {

@@ -136,8 +136,13 @@ function standing(
 function decideRemoval(command: RemoveMember, members: ReadonlyMap<string, Member>): ProjectEvent[] {
   const { userId, disposition, to, objection } = command;
   standing(members, command);
-  if (disposition === 'transfer' && (to === null || to === userId || !members.has(to)))
-    throw new Refusal('MEMBER_UNKNOWN', 'The usage can only go to another member of the project.');
+  if (disposition === 'transfer') {
+    const receiver = to === null || to === userId ? undefined : members.get(to);
+    if (receiver === undefined)
+      throw new Refusal('MEMBER_UNKNOWN', 'The usage can only go to another member of the project.');
+    if (receiver.status === 'suspended')
+      throw new Refusal('MEMBER_SUSPENDED', 'A suspended member takes nothing over.');
+  }
   if (objection !== null) throw objection;
   return [{ type: 'MemberRemoved', data: { userId, disposition, to: disposition === 'transfer' ? to : null } }];
 }
