@@ -1,72 +1,18 @@
-import { Readable } from 'node:stream';
-import { StreamableFile } from '@nestjs/common';
-import { HTTP_LIMITS } from './limits.js';
+import type { StreamableFile } from '@nestjs/common';
+import { streamedAnswer, type StreamedAnswerOptions, wants } from './streamed-answer.js';
 
 export const NDJSON = 'application/x-ndjson';
 
-/** How far a media type is wanted by an Accept header that names it; 0 where it does not. */
-function weightOf(type: string, accept: string): number {
-  for (const range of accept.split(',')) {
-    const [name = '', ...parameters] = range.split(';').map((one) => one.trim().toLowerCase());
-    if (name !== type) continue;
-    const weight = Number(parameters.find((one) => one.startsWith('q='))?.slice(2) ?? 1);
-    return Number.isNaN(weight) ? 0 : weight;
-  }
-  return 0;
-}
-
 /** True if the caller asks for NDJSON by name, and not for JSON rather. */
-export function wantsNdjson(accept = ''): boolean {
-  const weight = weightOf(NDJSON, accept);
-  return weight > 0 && weight >= weightOf('application/json', accept);
-}
+export const wantsNdjson = (accept?: string): boolean => wants(NDJSON, accept);
 
-export interface NdjsonAnswerOptions {
-  /** Breaks the answer off; `Readiness.drainSignal` in a program. */
-  readonly signal: AbortSignal;
-  /** How long the reader may take nothing. */
-  readonly stallMsMax?: number;
-}
-
-/**
- * A streamed answer, one JSON object a line, for a handler to return. A batch is made when the one
- * before it has been taken, so memory holds one or two of them however slow the reader is. The first is made before this
- * resolves: whatever refuses it is answered as a problem. Later failures, an abort and a reader that stalls break the
- * connection, so that an answer which ended in order is whole.
- */
-export async function ndjsonAnswer(
+/** A streamed answer, one JSON object a line. */
+export function ndjsonAnswer(
   batches: AsyncIterable<readonly object[]>,
-  { signal, stallMsMax = HTTP_LIMITS.stallMsMax }: NdjsonAnswerOptions,
+  options: StreamedAnswerOptions,
 ): Promise<StreamableFile> {
-  const iterator = batches[Symbol.asyncIterator]();
-  const first = await iterator.next();
-  const breakOff = (why: string): void => {
-    stream.destroy(new Error(why));
-  };
-  async function* texts(): AsyncGenerator<string, void, undefined> {
-    try {
-      for (let next = first; next.done !== true; next = await iterator.next()) {
-        if (next.value.length === 0) continue;
-        const stalled = setTimeout(breakOff, stallMsMax, 'The reader of a streamed answer took nothing.');
-        try {
-          yield next.value.map((item) => `${JSON.stringify(item)}\n`).join('');
-        } finally {
-          clearTimeout(stalled);
-        }
-      }
-    } finally {
-      await iterator.return?.();
-    }
+  async function* lines(): AsyncGenerator<string, void, undefined> {
+    for await (const batch of batches) yield batch.map((item) => `${JSON.stringify(item)}\n`).join('');
   }
-  const stream = Readable.from(texts(), { objectMode: false });
-  const onAbort = (): void => {
-    breakOff('This process is going down.');
-  };
-  signal.addEventListener('abort', onAbort);
-  stream.once('close', () => {
-    signal.removeEventListener('abort', onAbort);
-  });
-  if (signal.aborted) onAbort();
-  // Fastify tells the log of an answer that broke; that its reader left is no fault of ours.
-  return new StreamableFile(stream, { type: NDJSON }).setErrorLogger(() => undefined);
+  return streamedAnswer(lines(), { type: NDJSON }, options);
 }
