@@ -69,6 +69,15 @@ const CHAIN_TAG = Buffer.from([0x02]);
 /** What every envelope of this actor's events begins with, for canonical JSON puts `actor` and its `id` first. */
 export const envelopeStartOf = (actorId: string): string => `{"actor":{"id":${JSON.stringify(actorId)},`;
 
+/**
+ * Finds an envelope's own correlationId, in JavaScript and in SQL: canonical JSON puts it before `data`, and what stands
+ * before it holds no such name, so it is the first match. Undefined where there is none.
+ */
+export const CORRELATION_ID_PATTERN = '"correlationId":"([^"]*)"';
+
+export const correlationIdOf = (envelope: string): string | undefined =>
+  new RegExp(CORRELATION_ID_PATTERN).exec(envelope)?.[1];
+
 /** SHA-256 of 0x00 and the envelope's UTF-8 bytes. */
 export function leafHashOf(envelope: string): Buffer {
   return createHash('sha256').update(LEAF_TAG).update(envelope, 'utf8').digest();

@@ -58,6 +58,8 @@ export interface EventFilter {
   readonly streamPrefix?: string;
   /** Who did it, by id alone: a user, a service and a project may bear the same. */
   readonly actorId?: string;
+  /** The chain of commands that it belongs to. */
+  readonly correlationId?: string;
 }
 
 export interface ReadStreamOptions {

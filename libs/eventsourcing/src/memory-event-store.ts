@@ -1,6 +1,6 @@
 import { checkAppend } from './append-check.js';
 import type { Clock } from './clock.js';
-import { envelopeStartOf } from './envelope.js';
+import { correlationIdOf, envelopeStartOf } from './envelope.js';
 import {
   type AppendRequest,
   type AppendResult,
@@ -34,7 +34,8 @@ function matches(event: StoredEvent, filter: EventFilter | undefined): boolean {
     (filter.types?.includes(event.type) ?? true) &&
     (filter.stream === undefined || filter.stream === event.stream) &&
     (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix)) &&
-    (filter.actorId === undefined || event.envelope.startsWith(envelopeStartOf(filter.actorId)))
+    (filter.actorId === undefined || event.envelope.startsWith(envelopeStartOf(filter.actorId))) &&
+    (filter.correlationId === undefined || correlationIdOf(event.envelope) === filter.correlationId)
   );
 }
 

@@ -1,4 +1,5 @@
 import {
+  CORRELATION_ID_PATTERN,
   envelopeStartOf,
   type EventFilter,
   type FollowPage,
@@ -95,6 +96,11 @@ function conditionsOf(filter: EventFilter | undefined, values: unknown[]): strin
   if (filter?.types !== undefined) add((p) => `type = any(${p})`, filter.types);
   if (filter?.streamPrefix !== undefined) add((p) => `starts_with(stream, ${p})`, filter.streamPrefix);
   if (filter?.actorId !== undefined) add((p) => `starts_with(envelope, ${p})`, envelopeStartOf(filter.actorId));
+  if (filter?.correlationId !== undefined) {
+    // Looking for the text costs a fraction of the expression, which alone tells whose field it is.
+    add((p) => `strpos(envelope, ${p}) > 0`, `"correlationId":${JSON.stringify(filter.correlationId)}`);
+    add((p) => `substring(envelope from '${CORRELATION_ID_PATTERN}') = ${p}`, filter.correlationId);
+  }
   return conditions.join('');
 }
 

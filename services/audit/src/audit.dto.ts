@@ -46,6 +46,15 @@ export class HistoryFilter {
   })
   actor?: string;
 
+  @TextField({
+    max: 36,
+    pattern: /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/,
+    form: 'a UUID in lower case',
+    ...optional,
+    description: 'All that one request brought about, in every stream.',
+  })
+  correlationId?: string;
+
   @TextField({ ...position, description: 'A position; only what is later.' })
   after?: string;
 

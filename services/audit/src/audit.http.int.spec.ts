@@ -17,6 +17,7 @@ interface Told {
   readonly type: string;
   readonly tenantId: string | null;
   readonly projectId: string | null;
+  readonly correlationId: string;
   readonly actor: { readonly type: string; readonly id: string };
   readonly private: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly raw?: string;
@@ -216,6 +217,8 @@ describe('the filters of the history', () => {
       ['actor=user:alice', (event) => event.actor.id === 'alice'],
       ['actor=service:alice', () => false],
       ['actor=service:bootstrap-admin', (event) => event.actor.id === 'bootstrap-admin'],
+      [`correlationId=${middle.correlationId}`, (event) => event.correlationId === middle.correlationId],
+      ['correlationId=00000000-0000-4000-8000-000000000000', () => false],
       [`after=${early.position}`, (event) => event.position > early.position],
       [`until=${late.position}`, (event) => event.position <= late.position],
       [`from=${middle.storedAt}`, (event) => event.storedAt >= middle.storedAt],
@@ -259,6 +262,7 @@ describe('the filters of the history', () => {
     ['type=KeyMelted', 'VALIDATION'],
     ['stream=project', 'VALIDATION'],
     ['actor=robot:alice', 'VALIDATION'],
+    ['correlationId=all', 'VALIDATION'],
     ['from=yesterday', 'VALIDATION'],
     ['raw=yes', 'VALIDATION'],
     ['surely=unknown', 'VALIDATION'],

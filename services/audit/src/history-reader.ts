@@ -119,7 +119,7 @@ export class HistoryReader {
 
   /** Throws NOT_FOUND or FORBIDDEN for a place that the reader has no part in: an empty history would mislead. */
   private async wanted(wish: HistoryFilter, context: RequestContext): Promise<Wanted> {
-    const { tenantId, projectId, stream, type, actor, after, until, from, to } = wish;
+    const { tenantId, projectId, stream, type, actor, correlationId, after, until, from, to } = wish;
     for (const place of [{ tenantId }, { projectId }])
       if (Object.values(place).some((id) => id !== undefined))
         await this.gatekeeper.authorize(context, 'audit:read', () =>
@@ -145,6 +145,7 @@ export class HistoryReader {
       ...(stream === undefined ? {} : { stream }),
       ...(type === undefined ? {} : { types: type }),
       ...(actor === undefined || actorId === undefined ? {} : { actorId }),
+      ...(correlationId === undefined ? {} : { correlationId }),
     };
     return {
       after: later(after, begin),

@@ -5,6 +5,7 @@ import type { EventFilter, EventStore, StoredEvent } from '../event-store.js';
 import { type ContractItem, appendOf, digestOf, fill, idsOf, newEvent, newStream, readFrom } from './contract-item.js';
 
 const actors = ['alice', 'a"b', 'alice2', 'bob'];
+const chains = ['6b1f8a52-0000-4000-8000-000000000001', '6b1f8a52-0000-4000-8000-000000000002'];
 
 /** Events of two tenants, two projects, three categories, four types and as many actors, mixed. */
 async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[]> {
@@ -15,7 +16,12 @@ async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[
     const event = newEvent(String(n), {
       tenantId: [streams[0] ?? '', streams[1] ?? '', null][(n >> 1) % 3] ?? null,
       projectId: [streams[2] ?? '', null, streams[1] ?? ''][(n >> 2) % 3] ?? null,
-      envelope: jcs({ actor: { id: actors[(n >> 1) % 4], type: 'user', via: 'internal' }, data: n, id: randomUUID() }),
+      envelope: jcs({
+        actor: { id: actors[(n >> 1) % 4], type: 'user', via: 'internal' },
+        correlationId: chains[n % 2],
+        data: { n, metadata: { correlationId: chains[0] } },
+        id: randomUUID(),
+      }),
       type: ['KeyUpdated', 'KeyDeleted', 'TenantCreated', 'KeyExpired'][n % 4] ?? '',
     });
     const { events } = await store.append(appendOf(stream, Math.floor(n / 3), event));
@@ -24,6 +30,8 @@ async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[
   return stored;
 }
 
+const chainOf = (event: StoredEvent): string =>
+  (JSON.parse(event.envelope) as { correlationId: string }).correlationId;
 const actorOf = (event: StoredEvent): string => (JSON.parse(event.envelope) as { actor: { id: string } }).actor.id;
 
 const wanted = (event: StoredEvent, filter: EventFilter): boolean =>
@@ -34,6 +42,7 @@ const wanted = (event: StoredEvent, filter: EventFilter): boolean =>
   (filter.stream === undefined || event.stream === filter.stream) &&
   (filter.projectId === undefined || event.projectId === filter.projectId) &&
   (filter.actorId === undefined || actorOf(event) === filter.actorId) &&
+  (filter.correlationId === undefined || chainOf(event) === filter.correlationId) &&
   (filter.within === undefined ||
     filter.within.tenantIds.some((tenantId) => event.tenantId === tenantId) ||
     filter.within.projectIds.some((projectId) => event.projectId === projectId));
@@ -111,6 +120,8 @@ export const readItems: readonly ContractItem[] = [
         { stream: newStream() },
         ...['alice', 'alice2', 'a"b', 'ali'].map((actorId) => ({ actorId })),
         { stream: tenant, actorId: 'alice', projectId: project },
+        ...[...chains, newStream()].map((correlationId) => ({ correlationId })),
+        { correlationId: chains[0] as string, types: ['KeyUpdated'], tenantId: key },
       ];
       for (const filter of filters)
         for (const limit of [1, 5, 100]) {
