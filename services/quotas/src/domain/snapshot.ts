@@ -87,7 +87,15 @@ function plainHeld(entry: OpenReservation | LiveAllocation): PlainReservation | 
 const plainLimits = (limits: ReadonlyMap<Resource, StandingLimit>): PlainLimit[] =>
   [...limits].map(([{ service, resource }, limit]) => ({ service, resource, ...limit }));
 
-export function snapshotOf(state: ProjectQuota): Snapshot {
+type Lists = Pick<Snapshot, 'entries' | 'goneRefs' | 'commands' | 'resolved' | 'seen'>;
+/** Everything but the lists that may be long. */
+export type SnapshotHead = Omit<Snapshot, keyof Lists>;
+export type SnapshotPiece = Partial<Lists>;
+
+/** A million entries are not made JSON in one go. */
+const PIECE_SIZE = 200;
+
+function headOf(state: ProjectQuota): SnapshotHead {
   const { revision, recordedAt, status, overcommit, policyRevision, frozen, forgottenMs, forgottenAt } = state;
   const scopes = [state.project, ...state.members.values()].map(
     ({ userId, removed, limits, counters }): PlainScope => ({
@@ -105,16 +113,43 @@ export function snapshotOf(state: ProjectQuota): Snapshot {
     memberDefaults: plainLimits(state.memberDefaults),
     // A member may be known by name alone, which means nothing.
     scopes: scopes.filter(({ removed, limits, over }) => removed || limits.length > 0 || over.length > 0),
-    entries: [...state.entries.values()].map((entry) =>
-      entry.kind === 'resolved' ? { ...entry, was: plainHeld(entry.was) } : plainHeld(entry),
-    ),
-    goneRefs: [...state.goneRefs],
     reports: [...state.reports],
+  };
+}
+
+const plainEntry = (entry: Entry): PlainEntry =>
+  entry.kind === 'resolved' ? { ...entry, was: plainHeld(entry.was) } : plainHeld(entry);
+
+/**
+ * A snapshot and the pieces of its lists, one at a time. The state may go on while they are taken: what it lists is
+ * replaced and never changed, and the lists themselves are copied here.
+ */
+export function snapshotInPieces(state: ProjectQuota): { head: SnapshotHead; pieces: Iterable<SnapshotPiece> } {
+  const lists = {
+    entries: [...state.entries.values()],
+    goneRefs: [...state.goneRefs],
     commands: [...state.commands],
     resolved: state.resolved.list(),
     seen: state.seen.list(),
   };
+  function* pieces(): Iterable<SnapshotPiece> {
+    for (const [name, list] of Object.entries(lists))
+      for (let at = 0; at < list.length; at += PIECE_SIZE) {
+        const part = list.slice(at, at + PIECE_SIZE);
+        yield { [name]: name === 'entries' ? (part as Entry[]).map(plainEntry) : part };
+      }
+  }
+  return { head: headOf(state), pieces: pieces() };
 }
+
+export const snapshotOf = (state: ProjectQuota): Snapshot => ({
+  ...headOf(state),
+  entries: [...state.entries.values()].map(plainEntry),
+  goneRefs: [...state.goneRefs],
+  commands: [...state.commands],
+  resolved: state.resolved.list(),
+  seen: state.seen.list(),
+});
 
 const foldedReservation = (state: ProjectQuota, { items, ...rest }: PlainReservation): OpenReservation => ({
   ...rest,
@@ -138,23 +173,28 @@ function foldedHeld(state: ProjectQuota, plain: PlainReservation | PlainAllocati
   };
 }
 
-/** The state that the snapshot was taken of; undefined if it is of another version. */
-export function restored(snapshot: Snapshot, forgetIdsBeyond?: number): ProjectQuota | undefined {
-  if (snapshot.version !== SNAPSHOT_VERSION) return undefined;
+/** The state as the head has it, for its pieces to be added; undefined if it is of another version. */
+export function restoredHead(head: SnapshotHead, forgetIdsBeyond?: number): ProjectQuota | undefined {
+  if (head.version !== SNAPSHOT_VERSION) return undefined;
   const state = new ProjectQuota(forgetIdsBeyond);
-  const { revision, recordedAt, status, overcommit, policyRevision, frozen, forgottenMs, forgottenAt } = snapshot;
+  const { revision, recordedAt, status, overcommit, policyRevision, frozen, forgottenMs, forgottenAt } = head;
   Object.assign(state, { revision, recordedAt, status, overcommit, policyRevision, frozen, forgottenMs, forgottenAt });
   const fillLimits = (limits: Map<Resource, StandingLimit>, plain: readonly PlainLimit[]): void => {
     for (const { service, resource, ...limit } of plain) limits.set(state.resource(service, resource), limit);
   };
-  fillLimits(state.memberDefaults, snapshot.memberDefaults);
-  for (const { userId, removed, limits, over } of snapshot.scopes) {
+  fillLimits(state.memberDefaults, head.memberDefaults);
+  for (const { userId, removed, limits, over } of head.scopes) {
     const scope = userId === null ? state.project : state.member(userId);
     scope.removed = removed;
     fillLimits(scope.limits, limits);
     for (const { service, resource } of over) state.counter(scope, state.resource(service, resource)).over = true;
   }
-  for (const plain of snapshot.entries) {
+  for (const [source, sequence] of head.reports) state.reports.set(source, sequence);
+  return state;
+}
+
+export function restorePiece(state: ProjectQuota, piece: SnapshotPiece): void {
+  for (const plain of piece.entries ?? []) {
     if (plain.kind === 'resolved') {
       state.entries.set(plain.id, { ...plain, was: foldedHeld(state, plain.was) });
       continue;
@@ -164,10 +204,15 @@ export function restored(snapshot: Snapshot, forgetIdsBeyond?: number): ProjectQ
     state.count(state.member(entry.userId), entry.lines, isLive ? 1 : 0, isLive ? 0 : 1);
     state.replace(null, entry, '');
   }
-  for (const [ref, gone] of snapshot.goneRefs) state.goneRefs.set(ref, gone);
-  for (const [source, sequence] of snapshot.reports) state.reports.set(source, sequence);
-  for (const [commandId, command] of snapshot.commands) state.commands.set(commandId, command);
-  for (const { key, at } of snapshot.resolved) state.resolved.push(key, at);
-  for (const { key, at } of snapshot.seen) state.seen.push(key, at);
+  for (const [ref, gone] of piece.goneRefs ?? []) state.goneRefs.set(ref, gone);
+  for (const [commandId, command] of piece.commands ?? []) state.commands.set(commandId, command);
+  for (const { key, at } of piece.resolved ?? []) state.resolved.push(key, at);
+  for (const { key, at } of piece.seen ?? []) state.seen.push(key, at);
+}
+
+/** The state that the snapshot was taken of; undefined if it is of another version. */
+export function restored(snapshot: Snapshot, forgetIdsBeyond?: number): ProjectQuota | undefined {
+  const state = restoredHead(snapshot, forgetIdsBeyond);
+  if (state !== undefined) restorePiece(state, snapshot);
   return state;
 }

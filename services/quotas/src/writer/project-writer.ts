@@ -17,8 +17,10 @@ import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota, SeenCommand } from '../domain/project-quota.js';
 import { Batch } from './batch.js';
 import { LoadedLedger } from './loaded-ledger.js';
+import type { SnapshotShelf } from './quota-snapshots.js';
 import type { QuotaOutcome, WaitingCommand, WaitingItem } from './mailbox.js';
 import { repeatedOutcome } from './repeated-outcome.js';
+import { SnapshotKeeper } from './snapshot-keeper.js';
 import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-limits.js';
 
 const RETRY_SWEEP_MS = 1_000;
@@ -39,6 +41,7 @@ export interface WriterOptions {
   readonly scope: StreamScope & { readonly projectId: string };
   readonly catalogue: () => Catalogue;
   readonly limits: WriterLimits;
+  readonly snapshots?: SnapshotShelf;
   readonly watch?: WriterWatch;
 }
 
@@ -68,10 +71,14 @@ export class ProjectWriter {
   private confirmedMs = -Infinity;
   private isBehind = true;
   private closed = false;
+  private readonly snapshots: SnapshotKeeper | undefined;
   /** What was read while the batch in hand is decided, by leaf hash. */
   private readonly tail = new Map<string, StoredEvent>();
 
-  constructor(private readonly options: WriterOptions) {}
+  constructor(private readonly options: WriterOptions) {
+    const { snapshots, limits } = options;
+    this.snapshots = snapshots && new SnapshotKeeper(snapshots, limits.snapshotEvents);
+  }
 
   get isIdle(): boolean {
     return this.pump === undefined;
@@ -117,6 +124,7 @@ export class ProjectWriter {
     this.closed = true;
     await this.pump;
     clearTimeout(this.timer);
+    await this.snapshots?.close();
   }
 
   private post(item: WaitingItem): void {
@@ -143,6 +151,7 @@ export class ProjectWriter {
       const items = this.mailbox.splice(0, this.options.limits.batchCommandsMax);
       this.options.watch?.waits(-items.length);
       failed = !(await this.process(items));
+      if (this.loaded !== undefined) this.snapshots?.afterBatch(this.loaded);
     }
     this.pump = undefined;
     this.wakeWhenDue(failed);
@@ -238,7 +247,12 @@ export class ProjectWriter {
   /** The ledger with all that stood in the stream at this moment, where it is not known to be so already. */
   private async current(): Promise<LoadedLedger> {
     const { ledger, scope } = this.options;
-    const loaded = (this.loaded ??= new LoadedLedger(ledger.store, ledger.codec, scope.projectId));
+    const loaded = (this.loaded ??= new LoadedLedger(
+      ledger.store,
+      ledger.codec,
+      scope.projectId,
+      this.options.snapshots,
+    ));
     if (this.isBehind) await this.catchUp(loaded);
     return loaded;
   }

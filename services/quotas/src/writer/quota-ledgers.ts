@@ -7,6 +7,7 @@ import type { ProjectQuota } from '../domain/project-quota.js';
 import type { QuotaOutcome } from './mailbox.js';
 import { ProjectWriter } from './project-writer.js';
 import { QuotaMetrics } from './quota-metrics.js';
+import { QuotaSnapshots } from './quota-snapshots.js';
 import { WRITER_LIMITS } from './writer-limits.js';
 
 /** The writers of this process, by project; those that nobody asks for are unloaded. */
@@ -20,6 +21,7 @@ export class QuotaLedgers implements OnModuleDestroy {
     private readonly access: AccessIndex,
     private readonly catalogue: CatalogueIndex,
     private readonly metrics: QuotaMetrics,
+    private readonly snapshots: QuotaSnapshots,
   ) {}
 
   /** Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes. */
@@ -63,6 +65,7 @@ export class QuotaLedgers implements OnModuleDestroy {
       scope: { tenantId: project.tenantId, projectId },
       catalogue: () => this.catalogue.now,
       limits: WRITER_LIMITS,
+      snapshots: this.snapshots,
       watch: this.metrics,
     });
   }

@@ -7,6 +7,8 @@ export interface WriterLimits {
   readonly batchBytesMax: number;
   /** How long a command may wait for its decision, unless its caller says otherwise. */
   readonly deadlineMs: number;
+  /** A snapshot is kept after so many events, or as many as the state has entries. */
+  readonly snapshotEvents: number;
   /** How many projects are kept in memory while nobody asks for them. */
   readonly idleProjectsMax: number;
 }
@@ -16,6 +18,7 @@ export const WRITER_LIMITS: WriterLimits = {
   batchCommandsMax: 512,
   batchBytesMax: 256 * 1024,
   deadlineMs: 10_000,
+  snapshotEvents: 1_000,
   idleProjectsMax: 1_000,
 };
 
