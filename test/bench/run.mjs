@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const groups = {
   append: async (options) => (await import('./append.mjs')).append(options),
+  quota: async (options) => (await import('./quota.mjs')).quota(options),
   verify: async (options) => (await import('./verify.mjs')).verify(options),
 };
 

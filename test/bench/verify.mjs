@@ -1,9 +1,9 @@
 // P1, P2 and P6: verification over HTTP against node:http doing the same work, and the memory of the index.
 import { fork } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
 import { medianOf, rounds } from './rounds.mjs';
+import { cpuNs } from './server-cpu.mjs';
 import { CALLER, tokenOf, usedEvery } from './verify-keys.mjs';
 
 const KEYS = Number(process.env.STEWARD_BENCH_KEYS ?? 1_000_000);
@@ -24,17 +24,6 @@ function started(file, args, execArgv = []) {
     child.once('message', () => clearTimeout(timer));
   });
   return { child, message };
-}
-
-/** On-CPU nanoseconds of all threads of a process; undefined where the kernel does not tell. */
-function cpuNs(pid) {
-  try {
-    return readdirSync(`/proc/${pid}/task`)
-      .map((task) => Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]))
-      .reduce((sum, ns) => sum + ns, 0);
-  } catch {
-    return undefined;
-  }
 }
 
 const caller = { 'content-type': 'application/json', authorization: `Bearer ${tokenOf(CALLER)}` };
