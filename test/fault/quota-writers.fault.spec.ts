@@ -48,6 +48,28 @@ async function ask(pair: TwoStewards, token: string, path: string, client: numbe
   throw new Error('A wish was never answered.');
 }
 
+/** Asked all the time, so that a kill need not wait for an answer: what is told of the victim, it did at least. */
+function followFigures(pair: TwoStewards, before: readonly WriterFigures[]): { stop(): readonly WriterFigures[] } {
+  const ending = new AbortController();
+  const { signal } = ending;
+  let last: readonly WriterFigures[] = [];
+  const follow = async (): Promise<void> => {
+    while (!signal.aborted) {
+      const now = await Promise.all(pair.both.map(writerFigures));
+      if (!signal.aborted) last = now.map((figures, n) => less(figures, before[n] as WriterFigures));
+      await sleep(10);
+    }
+  };
+  // The one that is killed answers no more.
+  follow().catch(() => undefined);
+  return {
+    stop: () => {
+      ending.abort();
+      return last;
+    },
+  };
+}
+
 const less = (a: WriterFigures, b: WriterFigures): WriterFigures => ({
   batches: a.batches - b.batches,
   commands: a.commands - b.commands,
@@ -77,12 +99,11 @@ describe('two writer processes on one project', () => {
         await ask(pair, token, path, client, told);
       }
     });
+    const figures = followFigures(pair, before);
     const killAt = LIMIT * (0.5 + 0.2 * random());
     while (told.granted.length < killAt) await sleep(1);
+    const whileBoth = figures.stop();
     const survivor = victim === 0 ? 1 : 0;
-    const whileBoth = (await Promise.all(pair.both.map(writerFigures))).map((now, n) =>
-      less(now, before[n] as WriterFigures),
-    );
     const grantedAtKill = told.granted.length;
     pair.kill(victim);
     await Promise.all(clients);

@@ -87,7 +87,8 @@ export interface WriterFigures {
 /** What the writers of one process have done since it started. */
 export async function writerFigures(steward: StewardProcess): Promise<WriterFigures> {
   const text = await (await fetch(`${steward.url}/metrics`)).text();
-  const figure = (name: string): number => Number(new RegExp(`^steward_quota_${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0);
+  const figure = (name: string): number =>
+    Number(new RegExp(`^steward_quota_${name} (\\d+)`, 'm').exec(text)?.[1] ?? 0);
   return {
     batches: figure('batch_commands_count'),
     commands: figure('batch_commands_sum'),
