@@ -51,12 +51,12 @@ async function ask(pair: TwoStewards, token: string, path: string, client: numbe
 /** Asked all the time, so that a kill need not wait for an answer: what is told of the victim, it did at least. */
 function followFigures(pair: TwoStewards, before: readonly WriterFigures[]): { stop(): readonly WriterFigures[] } {
   const ending = new AbortController();
-  const { signal } = ending;
+  const isEnded = (): boolean => ending.signal.aborted;
   let last: readonly WriterFigures[] = [];
   const follow = async (): Promise<void> => {
-    while (!signal.aborted) {
+    while (!isEnded()) {
       const now = await Promise.all(pair.both.map(writerFigures));
-      if (!signal.aborted) last = now.map((figures, n) => less(figures, before[n] as WriterFigures));
+      if (!isEnded()) last = now.map((figures, n) => less(figures, before[n] as WriterFigures));
       await sleep(10);
     }
   };

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { ConfigError, loadConfig } from './config.js';
 
@@ -90,5 +93,29 @@ describe('loadConfig', () => {
       '::1/128',
       'fd00::/8',
     ]);
+  });
+
+  it('takes the peers of the quotas with their key, and names what is wrong with them', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
+    const [key, short] = [join(folder, 'key'), join(folder, 'short')];
+    writeFileSync(key, 'k'.repeat(32));
+    writeFileSync(short, 'k'.repeat(31));
+    const peers = 'a.example:50051, [::1]:7, 10.0.0.1:8,[::1]:7,a.example:50051';
+    expect(loadConfig({ STEWARD_QUOTAS_PEERS: peers, STEWARD_INTERNAL_KEY_FILE: key }).quotasPeers).toMatchObject({
+      own: 'a.example:50051',
+      others: ['[::1]:7', '10.0.0.1:8'],
+    });
+    expect(problemsOf({ STEWARD_QUOTAS_PEERS: peers })).toEqual([
+      'STEWARD_QUOTAS_PEERS needs STEWARD_INTERNAL_KEY_FILE beside it.',
+    ]);
+    for (const wrong of ['a', 'a:0', 'a:65536', '::1:5', 'http://a:5'])
+      expect(problemsOf({ STEWARD_QUOTAS_PEERS: wrong, STEWARD_INTERNAL_KEY_FILE: key })).toEqual([
+        'STEWARD_QUOTAS_PEERS must be a list of host:port, parted by commas, the first of which is this process.',
+      ]);
+    for (const file of [short, join(folder, 'absent')])
+      expect(problemsOf({ STEWARD_QUOTAS_PEERS: peers, STEWARD_INTERNAL_KEY_FILE: file })).toEqual([
+        'STEWARD_INTERNAL_KEY_FILE must be the path of a readable file of 32 bytes to 64 KiB.',
+      ]);
+    rmSync(folder, { recursive: true });
   });
 });

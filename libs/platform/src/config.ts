@@ -7,6 +7,14 @@ import { SecretText } from './secret-text.js';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
+export interface QuotasPeers {
+  /** `host:port` of this process's own gRPC server, as the others reach it. */
+  readonly own: string;
+  readonly others: readonly string[];
+  /** The secret that all of them share. May be any bytes. */
+  readonly internalKey: SecretText;
+}
+
 /** Everything that the environment says, parsed and checked once at the start. */
 export interface AppConfig {
   readonly host: string;
@@ -27,6 +35,8 @@ export interface AppConfig {
   readonly oidcIssuers: readonly OidcIssuer[];
   /** CIDRs whose X-Forwarded-For counts. */
   readonly trustedProxies: readonly string[];
+  /** The processes that write quotas together; undefined where each decides what comes to it. */
+  readonly quotasPeers: QuotasPeers | undefined;
   readonly logLevel: LogLevel;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** Sentences for the log: what is set and means nothing. */
@@ -96,6 +106,24 @@ class Reader {
     }
   }
 
+  /** This process's own address first; the key is there when they are. */
+  peers(name: string, keyName: string): QuotasPeers | undefined {
+    const form = 'a list of host:port, parted by commas, the first of which is this process';
+    const [own, ...others] = listOf(this.checked(name, (text) => listOf(text).every(isHostAndPort), form));
+    const keyFile = this.text(keyName);
+    if (own === undefined) return undefined;
+    if (keyFile === undefined) {
+      this.problems.push(`${name} needs ${keyName} beside it.`);
+      return undefined;
+    }
+    const key = readKey(keyFile);
+    if (key === undefined) {
+      this.problems.push(`${keyName} must be the path of a readable file of 32 bytes to 64 KiB.`);
+      return undefined;
+    }
+    return { own, others: [...new Set(others)].filter((one) => one !== own), internalKey: key };
+  }
+
   unknown(): string[] {
     return Object.keys(this.env)
       .filter((name) => name.startsWith('STEWARD_') && !this.known.has(name) && !FOREIGN.test(name))
@@ -110,6 +138,21 @@ const isPostgresUrl = (text: string): boolean =>
 
 const isAddressRange = (text: string): boolean =>
   isIP(text) !== 0 || ipaddr.IPv4.isValidCIDR(text) || ipaddr.IPv6.isValidCIDR(text);
+
+const isHostAndPort = (text: string): boolean => {
+  const [, host = '', port = ''] = /^(.+):(\d{1,5})$/.exec(text) ?? [];
+  const bare = /^\[(.+)\]$/.exec(host)?.[1];
+  return (bare === undefined ? HOST_NAME.test(host) : isIP(bare) === 6) && Number(port) >= 1 && Number(port) <= 65_535;
+};
+
+function readKey(path: string): SecretText | undefined {
+  try {
+    const bytes = readFileSync(path);
+    return bytes.length >= 32 && bytes.length <= 65_536 ? new SecretText(bytes.toString('latin1')) : undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 const listOf = (text: string | undefined): string[] =>
   (text ?? '')
@@ -147,6 +190,7 @@ export function loadConfig(env: Environment): AppConfig {
         'a list of addresses and CIDR ranges, parted by commas',
       ),
     ).map(rangeOf),
+    quotasPeers: read.peers('STEWARD_QUOTAS_PEERS', 'STEWARD_INTERNAL_KEY_FILE'),
     logLevel: read.oneOf('STEWARD_LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
   };

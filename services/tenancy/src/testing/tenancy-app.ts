@@ -148,6 +148,7 @@ export async function startTenancy(): Promise<TenancyApp> {
     kekFile: undefined,
     authFailuresPerMinute: 1_000,
     verifyStalenessMaxMs: 30_000,
+    quotasPeers: undefined,
     oidcIssuers: [],
     trustedProxies: [],
     logLevel: 'silent',
