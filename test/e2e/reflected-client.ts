@@ -32,6 +32,8 @@ const reflectionProto = join(
   '../proto/grpc/reflection/v1/reflection.proto',
 );
 
+const textMap = (id: number) => ({ keyType: 'string', type: 'string', id });
+
 /** google/rpc/status.proto and error_details.proto, as far as Steward sends them. */
 const richErrors = fromJSON({
   nested: {
@@ -43,9 +45,26 @@ const richErrors = fromJSON({
       },
     },
     Any: { fields: { typeUrl: { type: 'string', id: 1 }, value: { type: 'bytes', id: 2 } } },
-    ErrorInfo: { fields: { reason: { type: 'string', id: 1 }, domain: { type: 'string', id: 2 } } },
+    ErrorInfo: {
+      fields: {
+        reason: { type: 'string', id: 1 },
+        domain: { type: 'string', id: 2 },
+        metadata: textMap(3),
+      },
+    },
     RequestInfo: { fields: { requestId: { type: 'string', id: 1 } } },
     BadRequest: { fields: { fieldViolations: { rule: 'repeated', type: 'FieldViolation', id: 1 } } },
+    QuotaFailure: { fields: { violations: { rule: 'repeated', type: 'QuotaViolation', id: 1 } } },
+    QuotaViolation: {
+      fields: {
+        subject: { type: 'string', id: 1 },
+        description: { type: 'string', id: 2 },
+        apiService: { type: 'string', id: 3 },
+        quotaMetric: { type: 'string', id: 4 },
+        quotaDimensions: textMap(6),
+        quotaValue: { type: 'int64', id: 7 },
+      },
+    },
     FieldViolation: { fields: { field: { type: 'string', id: 1 }, description: { type: 'string', id: 2 } } },
   },
 });
