@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Pool } from 'pg';
 import { type ErrorCode, errorCodes } from '#libs/contracts';
-import { type Clock, Refusal } from '#libs/eventsourcing';
+import { asRefusal, type Clock, Refusal } from '#libs/eventsourcing';
 import {
   type Action,
   CLOCK,
@@ -16,6 +16,8 @@ import {
   Targets,
   type Verdict,
 } from '#libs/platform';
+import { failureOfRead } from '#libs/postgres';
+import { BulkSelections } from './bulk-selections.js';
 import { inParallel } from './in-parallel.js';
 import { requestOf } from './key.commands.js';
 import { type KeyFilter, matchingKeyIds } from './key-list.js';
@@ -50,7 +52,8 @@ export interface BulkAnswer {
 
 /**
  * One change of many keys, each for itself: what one refuses, the others do all the same. All of them bear the request's
- * commandId, so a repeated request with its Idempotency-Key answers for each key what was done.
+ * commandId, so a repeated request with its Idempotency-Key answers for each key what was done, and goes by the keys that its filter
+ * chose the first time.
  */
 export class BulkChangeKeysCommand extends Command<BulkAnswer> {
   constructor(
@@ -85,6 +88,7 @@ const refusedWith = (id: string, code: ErrorCode): BulkResult => ({ id, status: 
 export class BulkChangeKeysHandler implements ICommandHandler<BulkChangeKeysCommand> {
   constructor(
     private readonly writer: KeyWriter,
+    private readonly selections: BulkSelections,
     private readonly gatekeeper: Gatekeeper,
     private readonly targets: Targets,
     private readonly gate: ReadGate,
@@ -94,19 +98,31 @@ export class BulkChangeKeysHandler implements ICommandHandler<BulkChangeKeysComm
   ) {}
 
   async execute({ selection, wish, dryRun, comment, context }: BulkChangeKeysCommand): Promise<BulkAnswer> {
-    const ids = 'ids' in selection ? [...new Set(selection.ids)] : await this.matching(selection, context);
+    const asked = requestOf(context, comment);
+    const ids = await this.idsOf(selection, dryRun, asked, context);
     const verdicts = await this.gatekeeper.verdicts(
       context,
       actionOf[wish.type],
       ids.map((id) => () => this.targets.key(id)),
     );
     // If-Match speaks of one key.
-    const request = { ...requestOf(context, comment), expectedRevision: undefined };
+    const request = { ...asked, expectedRevision: undefined };
     const results = await inParallel(ids, CONCURRENCY_MAX, (id, n) => {
       const verdict = verdicts[n] ?? 'not-found';
       return verdict === 'permitted' ? this.changeOne(id, wish, dryRun, request) : refusedWith(id, codeOf[verdict]);
     });
     return { results, correlationId: request.context.correlationId };
+  }
+
+  private async idsOf(
+    selection: BulkSelection,
+    dryRun: boolean,
+    request: KeyRequest,
+    context: RequestContext,
+  ): Promise<readonly string[]> {
+    if ('ids' in selection) return [...new Set(selection.ids)];
+    const matching = (): Promise<string[]> => this.matching(selection, context);
+    return dryRun ? matching() : this.selections.chosen(request.context, matching);
   }
 
   private async matching(
@@ -115,7 +131,9 @@ export class BulkChangeKeysHandler implements ICommandHandler<BulkChangeKeysComm
   ): Promise<string[]> {
     await this.gate.reach(context, KEY_LIST);
     const wanted = { access: context.access, filter, at: this.clock.now() };
-    const ids = await matchingKeyIds(this.pool, wanted, BULK_IDS_MAX);
+    const ids = await matchingKeyIds(this.pool, wanted, BULK_IDS_MAX).catch((error: unknown) => {
+      throw asRefusal(failureOfRead(error));
+    });
     if (ids.length === expectedCount) return ids;
     const count = ids.length > BULK_IDS_MAX ? `more than ${BULK_IDS_MAX}` : String(ids.length);
     throw new Refusal('COUNT_MISMATCH', `The filter matches ${count} keys, not ${expectedCount}.`);

@@ -3,6 +3,7 @@ import { CqrsModule } from '@nestjs/cqrs';
 import { BootstrapKeys } from '#libs/platform';
 import { ProjectionHost, ReactorHost } from '#libs/postgres';
 import { AdministratorKeys } from './administrator-keys.js';
+import { BulkSelections } from './bulk-selections.js';
 import { ExpiryScheduler, TimeHandler } from './expiry.scheduler.js';
 import { BulkChangeKeysHandler } from './key-bulk.js';
 import { KeyFacts } from './key-facts.js';
@@ -32,6 +33,7 @@ export { NewSecrets } from './new-secrets.js';
   imports: [CqrsModule, RepepperingModule, VerificationModule],
   controllers: [KeysController],
   providers: [
+    BulkSelections,
     KeyFacts,
     KeyOffboarding,
     KeyWriter,

@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Pool } from 'pg';
 import { POOL } from '#libs/platform';
+import { createOwnTable } from './own-tables.js';
 
 /** Uses closer together than this are one. */
 export const RESOLUTION_MS = 60_000;
@@ -18,9 +19,7 @@ export interface LastUsed {
 
 export const neverUsed: LastUsed = { at: null, byVersion: {} };
 
-/** Uses cannot be found again in the ledger, so their table is none of a projection and survives every rebuild. */
 const DDL = `
-  create schema if not exists keys;
   create table if not exists keys.key_usage (
     key_id text collate "C" primary key,
     last_used_at timestamptz not null,
@@ -28,8 +27,6 @@ const DDL = `
   );
   create index if not exists key_usage_last_used_at on keys.key_usage (last_used_at, key_id);
 `;
-
-const DDL_ATTEMPTS = 5;
 
 /**
  * When each key and each of its secrets was last used, to the minute. Verification notes a use in memory and never
@@ -46,15 +43,7 @@ export class LastUsedRecorder implements OnModuleInit, OnApplicationShutdown {
   constructor(@Inject(POOL) private readonly pool: Pick<Pool, 'query'>) {}
 
   async onModuleInit(): Promise<void> {
-    // Two processes that start at once may both find the schema absent; the second try finds it there.
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.pool.query(DDL);
-        break;
-      } catch (error) {
-        if (attempt === DDL_ATTEMPTS) throw error;
-      }
-    }
+    await createOwnTable(this.pool, DDL);
     this.timer = setInterval(() => void this.flush(), FLUSH_EVERY_MS);
     this.timer.unref();
   }

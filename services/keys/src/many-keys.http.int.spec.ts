@@ -52,6 +52,27 @@ describe('many keys at once', () => {
       [200, 2],
     ]);
   });
+
+  it('chosen by a filter are the same under one Idempotency-Key, however the filter matches by then', async () => {
+    const labels = { batch: 'leaving' };
+    for (let n = 0; n < 3; n += 1) await create('alice', { labels });
+    const body = { action: 'delete', filter: { label: ['batch=leaving'] }, expectedCount: 3 };
+    const send = (wish: object, key = 'leaving-1') =>
+      call('alice', 'POST', '/v1/keys/bulk', wish, { 'idempotency-key': key });
+    expect((await send({ ...body, dryRun: true }, 'rehearsed')).body).toMatchObject({ results: { length: 3 } });
+    // One that chose nothing is not remembered, so it may be corrected.
+    expect((await send({ ...body, expectedCount: 2 })).body).toMatchObject({ code: 'COUNT_MISMATCH' });
+    const [first, atOnce] = await Promise.all([send(body), send(body)]);
+    expect((first.body as BulkBody).results.map(({ status }) => status)).toEqual([200, 200, 200]);
+    expect(atOnce.body).toEqual(first.body);
+
+    const later = (await create('alice', { labels })).key.id;
+    const repeated = await send(body);
+    expect([repeated.status, repeated.body]).toEqual([200, first.body]);
+    expect((await send({ ...body, expectedCount: 1 })).body).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' });
+    expect((await made('alice', 'GET', `/v1/keys/${later}`)).status).toBe(200);
+    expect((await send(body, 'leaving-2')).body).toMatchObject({ code: 'COUNT_MISMATCH' });
+  });
 });
 
 interface BulkBody {
