@@ -5,10 +5,18 @@ import { CatalogueIndex } from './catalogue-index.js';
 import { resourceOf } from './domain/catalogue.js';
 import type { LimitWish, MemberStanding } from './domain/commands.js';
 
+type Caller = Pick<RequestContext, 'principal'>;
+
 interface Name {
   readonly service: string;
   readonly resource: string;
 }
+
+/** Of whom a list of a project may show something: of everybody, or of the caller alone (null: of nobody). */
+export type Audience = { readonly kind: 'all' } | { readonly kind: 'own'; readonly userId: string | null };
+
+export const isSeenBy = (audience: Audience, userId: string): boolean =>
+  audience.kind === 'all' || audience.userId === userId;
 
 /** What tenancy and the policy table say about a command, before the ledger decides it. */
 @Injectable()
@@ -21,7 +29,7 @@ export class QuotaRights {
     @Inject(IndexFollower) private readonly follower: Pick<IndexFollower, 'reachHead'>,
   ) {}
 
-  async mayWriteFor(context: RequestContext, projectId: string, userId: string): Promise<void> {
+  async mayWriteFor(context: Caller, projectId: string, userId: string): Promise<void> {
     await this.gatekeeper.authorize(context, 'reservations:write', () => this.targets.member(projectId, userId));
   }
 
@@ -29,12 +37,39 @@ export class QuotaRights {
     await this.gatekeeper.authorize(context, 'reservations:read', () => this.targets.member(projectId, userId));
   }
 
+  /** The guard has found some rule that reaches the project; which ones do is told here. */
+  audience({ access: { visible } }: RequestContext, projectId: string): Audience {
+    const tenantId = this.access.project(projectId)?.tenantId;
+    let userId: string | null = null;
+    for (const scope of visible)
+      switch (scope.kind) {
+        case 'all':
+          return { kind: 'all' };
+        case 'tenant':
+          if (scope.tenantId === tenantId) return { kind: 'all' };
+          break;
+        case 'project':
+          if (scope.projectId === projectId) return { kind: 'all' };
+          break;
+        case 'own':
+          if (scope.projectId === projectId && scope.ownerType === 'user') userId = scope.ownerId;
+      }
+    return { kind: 'own', userId };
+  }
+
+  /** What was used is read by whoever may read the quota: of a member, or (null) of the whole project. */
+  async mayReadUsage(context: RequestContext, projectId: string, userId: string | null): Promise<void> {
+    await this.gatekeeper.authorize(context, 'quotas:read', () =>
+      userId === null ? this.targets.project(projectId) : this.targets.member(projectId, userId),
+    );
+  }
+
   /** To count what is so, whatever the limits are: the right of those who report usage. */
-  async mayForce(context: RequestContext, projectId: string): Promise<void> {
+  async mayForce(context: Caller, projectId: string): Promise<void> {
     await this.gatekeeper.authorize(context, 'reservations:reconcile', () => this.targets.project(projectId));
   }
 
-  async maySet(context: RequestContext, projectId: string, wishes: readonly Pick<LimitWish, 'scope'>[]): Promise<void> {
+  async maySet(context: Caller, projectId: string, wishes: readonly Pick<LimitWish, 'scope'>[]): Promise<void> {
     if (wishes.some(({ scope }) => scope.type === 'project'))
       await this.gatekeeper.authorize(context, 'quotas:write', () => this.targets.project(projectId));
     if (wishes.some(({ scope }) => scope.type !== 'project'))

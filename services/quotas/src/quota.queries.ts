@@ -1,15 +1,25 @@
+import { Inject } from '@nestjs/common';
 import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
+import type { Pool } from 'pg';
 import type { QuotaScope } from '#libs/contracts';
-import { type Position, Refusal } from '#libs/eventsourcing';
-import { type Page, pageOf, placeOfCursor, type RequestContext } from '#libs/platform';
+import { type Clock, type Position, Refusal } from '#libs/eventsourcing';
+import {
+  CLOCK,
+  type Page,
+  PAGE_LIMIT_DEFAULT,
+  pageOf,
+  placeOfCursor,
+  POOL,
+  ReadGate,
+  type RequestContext,
+} from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
 import { allocationAnswer, reservationAnswer } from './domain/reservations.js';
 import { type CatalogueResource, knownResource, resourcesOf } from './domain/catalogue.js';
 import { limitsOf } from './domain/evolve.js';
 import { isAbove, limitOfScope, quotaRow } from './domain/limits.js';
-import type { Entry, LiveAllocation, ProjectQuota } from './domain/project-quota.js';
-import { ProjectMembers } from './project-members.js';
-import { QuotaRights } from './quota-rights.js';
+import type { Entry, LiveAllocation } from './domain/project-quota.js';
+import { type Audience, isSeenBy, QuotaRights } from './quota-rights.js';
 import type { AllocationsQuery, ReservationsQuery } from './quotas.dto.js';
 import {
   allocationView,
@@ -22,6 +32,9 @@ import {
   type ReservationView,
   rowView,
 } from './quotas.views.js';
+import { readQuotaPage } from './read-models/quota-page.js';
+import { QUOTAS } from './read-models/quotas.projection.js';
+import { readReservations } from './read-models/reservation-list.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 
 export class GetQuotasQuery extends Query<ProjectQuotasView> {
@@ -109,51 +122,26 @@ function byService(resources: readonly CatalogueResource[]): [service: string, r
   return [...services];
 }
 
-/** Those who left and still use or reserve something are on the page too, else its rows would not add up. */
-const orphans = (state: ProjectQuota, members: ReadonlySet<string>): string[] =>
-  [...state.members.values()]
-    .filter(({ userId, open, live }) => userId !== null && open + live > 0 && !members.has(userId))
-    .flatMap(({ userId }) => userId ?? [])
-    .sort();
-
+/** From the read model, as all that shows more than one person's row: only there do the members have their names. */
 @QueryHandler(GetQuotasQuery)
 export class GetQuotasHandler implements IQueryHandler<GetQuotasQuery> {
   constructor(
-    private readonly ledgers: QuotaLedgers,
+    @Inject(POOL) private readonly pool: Pool,
+    @Inject(CLOCK) private readonly clock: Clock,
+    private readonly gate: ReadGate,
     private readonly catalogue: CatalogueIndex,
-    private readonly members: ProjectMembers,
   ) {}
 
   async execute({ projectId, service, context }: GetQuotasQuery): Promise<ProjectQuotasView> {
-    const members = await this.members.of(projectId);
-    const catalogue = this.catalogue.now;
-    const resources = byService(
-      resourcesOf(catalogue).filter((one) => service === undefined || one.service === service),
-    );
-    return this.ledgers.look(
-      projectId,
-      (state, position) => {
-        const rows = (userId: string | null, ofService: CatalogueResource[]) =>
-          ofService.map((resource) => rowView(quotaRow(state, catalogue, userId, resource)));
-        const left = orphans(state, new Set(members.map(({ userId }) => userId)));
-        const people = [...members, ...left.map((userId) => ({ userId, role: null, displayName: null }))];
-        const services = resources.map(([name, ofService]) => ({
-          service: name,
-          project: rows(null, ofService),
-          members: people.map(({ userId, displayName, role }) => ({
-            userId,
-            displayName,
-            role,
-            resources: rows(userId, ofService),
-          })),
-        }));
-        return { projectId, position, services };
-      },
-      context.minPosition,
-    );
+    await this.gate.reach(context, QUOTAS);
+    return readQuotaPage(this.pool, { projectId, service, catalogue: this.catalogue.now, at: this.clock.now() });
   }
 }
 
+/**
+ * One person's rows and one limit are answered from the ledger itself: whoever has just reserved or is about to send an
+ * If-Match sees what the next command will be decided by, and nothing is waited for.
+ */
 @QueryHandler(GetOwnQuotasQuery)
 export class GetOwnQuotasHandler implements IQueryHandler<GetOwnQuotasQuery> {
   constructor(
@@ -242,37 +230,20 @@ export class GetQuotaPolicyHandler implements IQueryHandler<GetQuotaPolicyQuery>
   }
 }
 
-/** Whether the caller may see what this user reserves or uses in the project; the guard has said which rules hold. */
-function shows({ access }: RequestContext, projectId: string, userId: string): boolean {
-  return access.visible.some((scope) => {
-    if (scope.kind === 'own')
-      return scope.projectId === projectId && scope.ownerType === 'user' && scope.ownerId === userId;
-    // The guard has found that a rule of the tenant or the platform reaches this project.
-    return scope.kind !== 'project' || scope.projectId === projectId;
-  });
-}
-
 const byId = (a: { readonly id: string }, b: { readonly id: string }): number => (a.id < b.id ? -1 : 1);
 
-interface Listed {
-  readonly id: string;
-  readonly userId: string;
-}
-
-function paged<View extends Listed>(
-  name: string,
-  projectId: string,
-  query: ReservationsQuery | AllocationsQuery,
-  context: RequestContext,
-  all: () => View[],
-): Page<View> {
+function pageOfAllocations(
+  { projectId, query, context }: ListAllocationsQuery,
+  audience: Audience,
+  all: readonly AllocationView[],
+): Page<AllocationView> {
   const { limit, cursor, ...filters } = query;
   const { type, id } = context.principal;
-  const identity = [name, projectId, { ...filters }, type, id];
+  const identity = ['allocations', projectId, { ...filters }, type, id];
   const place = placeOfCursor(identity, cursor);
-  const rows = all()
+  const rows = all
     .filter((view) => query.userId === undefined || view.userId === query.userId)
-    .filter((view) => shows(context, projectId, view.userId))
+    .filter((view) => isSeenBy(audience, view.userId))
     .filter((view) => place === undefined || view.id > place.id)
     .sort(byId);
   return pageOf(rows.slice(0, limit + 1), limit, identity, (last) => ({ values: [], id: last.id }));
@@ -285,22 +256,27 @@ const reservationOf = (entry: Entry | undefined): ReservationView | null => {
 
 @QueryHandler(ListReservationsQuery)
 export class ListReservationsHandler implements IQueryHandler<ListReservationsQuery> {
-  constructor(private readonly ledgers: QuotaLedgers) {}
+  constructor(
+    @Inject(POOL) private readonly pool: Pool,
+    @Inject(CLOCK) private readonly clock: Clock,
+    private readonly gate: ReadGate,
+    private readonly rights: QuotaRights,
+  ) {}
 
-  execute({ projectId, query, context }: ListReservationsQuery): Promise<Page<ReservationView>> {
-    const status = query.status ?? 'open';
-    return this.ledgers.look(
+  async execute({ projectId, query, context }: ListReservationsQuery): Promise<Page<ReservationView>> {
+    await this.gate.reach(context, QUOTAS);
+    const { limit = PAGE_LIMIT_DEFAULT, cursor, ...filter } = query;
+    const audience = this.rights.audience(context, projectId);
+    const at = this.clock.now();
+    return readReservations(this.pool, {
       projectId,
-      (state) =>
-        paged('reservations', projectId, query, context, () =>
-          [...state.entries.values()].flatMap((entry) => {
-            if (status === 'open' && entry.kind !== 'open') return [];
-            const view = reservationOf(entry);
-            return view?.status === status ? [view] : [];
-          }),
-        ),
-      context.minPosition,
-    );
+      audience,
+      principal: context.principal,
+      filter,
+      limit,
+      cursor,
+      at,
+    });
   }
 }
 
@@ -326,19 +302,23 @@ export class GetReservationHandler implements IQueryHandler<GetReservationQuery>
 
 @QueryHandler(ListAllocationsQuery)
 export class ListAllocationsHandler implements IQueryHandler<ListAllocationsQuery> {
-  constructor(private readonly ledgers: QuotaLedgers) {}
+  constructor(
+    private readonly ledgers: QuotaLedgers,
+    private readonly rights: QuotaRights,
+  ) {}
 
-  execute({ projectId, query, context }: ListAllocationsQuery): Promise<Page<AllocationView>> {
+  execute(asked: ListAllocationsQuery): Promise<Page<AllocationView>> {
+    const { projectId, query, context } = asked;
     const view = (entry: LiveAllocation): AllocationView => allocationView(allocationAnswer(entry, 'live', false));
     return this.ledgers.look(
       projectId,
-      ({ entries, liveByRef }) =>
-        paged('allocations', projectId, query, context, () => {
-          const { resourceRef } = query;
-          const found =
-            resourceRef === undefined ? [...entries.values()] : [entries.get(liveByRef.get(resourceRef) ?? '')];
-          return found.flatMap((entry) => (entry?.kind === 'live' ? [view(entry)] : []));
-        }),
+      ({ entries, liveByRef }) => {
+        const { resourceRef } = query;
+        const found =
+          resourceRef === undefined ? [...entries.values()] : [entries.get(liveByRef.get(resourceRef) ?? '')];
+        const live = found.flatMap((entry) => (entry?.kind === 'live' ? [view(entry)] : []));
+        return pageOfAllocations(asked, this.rights.audience(context, projectId), live);
+      },
       context.minPosition,
     );
   }
