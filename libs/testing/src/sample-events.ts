@@ -43,6 +43,9 @@ const quota = 'projectQuota-GOV112345';
 const gpu = { service: 'container-compute', resource: 'gpu' };
 const reservation = '01980000-0000-7000-8000-000000000001';
 const otherReservation = '01980000-0000-7000-8000-000000000002';
+const givenUp = '01980000-0000-7000-8000-000000000003';
+const leftOpen = '01980000-0000-7000-8000-000000000004';
+const reported = '01980000-0000-7000-8000-000000000005';
 
 const by =
   (actor: Actor, stream: string, scope: StreamScope) =>
@@ -262,7 +265,46 @@ export const sampleEvents: readonly SampleEvent[] = [
       type: 'AllocationReleased' as const,
       data: { allocationId: reservation, userId: 'alice', items: [{ ...gpu, amount: 250 }] },
     },
-    { type: 'ReservationReleased' as const, data: { reservationId: otherReservation, userId: 'bob' } },
+    {
+      type: 'QuotaReserved' as const,
+      data: {
+        reservationId: givenUp,
+        userId: 'bob',
+        items: [{ ...gpu, amount: 100 }],
+        ttlSeconds: 900,
+        expiresAt: '2026-01-01T00:15:00.000Z',
+        mode: 'ENFORCE' as const,
+        resourceRef: null,
+        labels: {},
+        bodyHash: '23'.repeat(32),
+      },
+    },
+    { type: 'ReservationReleased' as const, data: { reservationId: givenUp, userId: 'bob' } },
+    {
+      type: 'QuotaReserved' as const,
+      data: {
+        reservationId: leftOpen,
+        userId: 'alice',
+        items: [{ ...gpu, amount: 200 }],
+        ttlSeconds: 3600,
+        expiresAt: '2026-01-01T01:00:00.000Z',
+        mode: 'ENFORCE' as const,
+        resourceRef: 'pod/night-2',
+        labels: {},
+        bodyHash: '45'.repeat(32),
+      },
+    },
+    {
+      type: 'AllocationRecorded' as const,
+      data: {
+        allocationId: reported,
+        userId: 'alice',
+        items: [{ ...gpu, amount: 1000 }],
+        mode: 'ENFORCE' as const,
+        resourceRef: 'vm/9',
+        bodyHash: '67'.repeat(32),
+      },
+    },
     {
       type: 'AllocationRecorded' as const,
       data: {
@@ -316,7 +358,7 @@ export const sampleEvents: readonly SampleEvent[] = [
     project,
   )({
     type: 'ReservationExpired',
-    data: { reservationId: otherReservation, userId: 'bob', expiresAt: '2026-01-01T01:00:00.000Z' },
+    data: { reservationId: leftOpen, userId: 'alice', expiresAt: '2026-01-01T01:00:00.000Z' },
   }),
   ...[
     {
@@ -339,7 +381,7 @@ export const sampleEvents: readonly SampleEvent[] = [
         resized: [
           {
             resourceRef: 'vm/9',
-            allocationId: reservation,
+            allocationId: reported,
             before: [{ ...gpu, amount: 1000 }],
             after: [{ ...gpu, amount: 2000 }],
           },
