@@ -3,11 +3,17 @@ import { type AppConfig, createLogger, loadConfig, openStorage, type Storage } f
 import { knownHome } from '#libs/postgres';
 import { keyDeadlinesProjection } from '../../keys/src/projections/key-deadlines.projection.js';
 import { keyListProjection } from '../../keys/src/projections/key-list.projection.js';
+import { quotasProjection } from '../../quotas/src/read-models/quotas.projection.js';
 import { tenancyProjection } from '../../tenancy/src/projections/tenancy.projection.js';
 import type { Terminal } from './terminal.js';
 
 /** Every read model of this release. */
-export const projections: readonly Projection[] = [tenancyProjection, keyListProjection, keyDeadlinesProjection];
+export const projections: readonly Projection[] = [
+  tenancyProjection,
+  keyListProjection,
+  keyDeadlinesProjection,
+  quotasProjection,
+];
 
 /** An opened store, whether Steward runs beside it or not. */
 export interface Session {
