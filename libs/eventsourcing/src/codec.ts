@@ -98,6 +98,14 @@ interface PlainPart {
   readonly value: object;
 }
 
+/** What an event has of its own beside what it says. */
+interface EventPlace {
+  readonly id: string;
+  readonly revision: number;
+  readonly parts: Readonly<Record<string, SealedPart>>;
+  readonly chainHash: Buffer | null;
+}
+
 /** Turns a typed event into an envelope and back, on every store. */
 export class Codec {
   constructor(
@@ -123,13 +131,14 @@ export class Codec {
         if (key === undefined) throw new Error(`The data key of ${owner} was not obtained.`);
         privateParts[part] = sealPart(key, this.newIv(), stream, revision, part, jcs(value));
       }
-      const envelope = this.envelopeOf(request, event, n, privateParts, chainHash);
+      const id = eventIdOf(context.commandId, stream, n);
+      const envelope = this.envelopeOf(request, event, { id, revision, parts: privateParts, chainHash });
       sizeBytes += Buffer.byteLength(envelope, 'utf8');
       if (sizeBytes > APPEND_BYTES_MAX) throw new AppendTooLarge(`The change is over ${APPEND_BYTES_MAX} bytes.`);
       const leafHash = leafHashOf(envelope);
       chainHash = chainHashOf(chainHash, leafHash);
       return {
-        id: eventIdOf(context.commandId, stream, n),
+        id,
         type: event.type,
         tenantId: request.tenantId,
         projectId: request.projectId,
@@ -153,17 +162,14 @@ export class Codec {
   private envelopeOf(
     request: EncodeRequest,
     event: DomainEvent,
-    n: number,
-    parts: Readonly<Record<string, SealedPart>>,
-    chainHash: Buffer | null,
+    { id, revision, parts, chainHash }: EventPlace,
   ): string {
     const { stream, context } = request;
-    const revision = request.lastRevision + n + 1;
     const type = this.types[event.type];
     if (type === undefined) throw new UnknownEvent(stream, revision, event.type, 0);
     const envelope: Envelope = {
       v: 1,
-      id: eventIdOf(context.commandId, stream, n),
+      id,
       stream,
       revision,
       type: event.type,

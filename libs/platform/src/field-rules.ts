@@ -28,8 +28,12 @@ export interface FieldOptions {
 
 const rules = new WeakMap<object, Map<string, FieldRule>>();
 
-/** The fields of a DTO class, those of its ancestors included. */
+const fieldsByClass = new WeakMap<FieldsClass, ReadonlyMap<string, FieldRule>>();
+
+/** The fields of a DTO class, those of its ancestors included; the class is complete when it is first asked for. */
 export function fieldsOf(type: FieldsClass): ReadonlyMap<string, FieldRule> {
+  const known = fieldsByClass.get(type);
+  if (known !== undefined) return known;
   const chain: Map<string, FieldRule>[] = [];
   for (
     let prototype = (type.prototype ?? null) as object | null;
@@ -37,7 +41,9 @@ export function fieldsOf(type: FieldsClass): ReadonlyMap<string, FieldRule> {
     prototype = Object.getPrototypeOf(prototype) as object | null
   )
     chain.unshift(rules.get(prototype) ?? new Map<string, FieldRule>());
-  return new Map(chain.flatMap((fields) => [...fields]));
+  const fields = new Map(chain.flatMap((own) => [...own]));
+  fieldsByClass.set(type, fields);
+  return fields;
 }
 
 const fieldless = new WeakSet<object>();

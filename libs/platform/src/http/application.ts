@@ -154,6 +154,8 @@ interface HookParts {
 }
 
 function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metrics, readiness }: HookParts): void {
+  // Its lines have the fields below and none that is redacted; to look for those would cost more than the line.
+  const requestLog = logger.child({}, { redact: [] });
   fastify.addHook('onRequest', (request, reply, done) => {
     const { config } = request.routeOptions;
     inFlight.set(request.raw.socket, { response: reply.raw, streamed: config.streamed === true });
@@ -168,8 +170,8 @@ function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metr
     const { statusCode: status, elapsedTime } = reply;
     metrics.httpSeconds.observe({ method, route, status }, elapsedTime / 1000);
     const level = request.routeOptions.config.quiet === true && status < 500 ? 'debug' : 'info';
-    if (logger.isLevelEnabled(level))
-      logger[level](
+    if (requestLog.isLevelEnabled(level))
+      requestLog[level](
         {
           method,
           route,
