@@ -175,4 +175,7 @@ export type QuotaCatalogueEvent = {
   };
 };
 
+/** The services that the catalogue begins with; operators add others. */
+export const builtInServices = ['container-compute', 'virtual-compute'] as const;
+
 export type QuotaEvent = ProjectQuotaEvent | QuotaCatalogueEvent;

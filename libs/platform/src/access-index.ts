@@ -12,6 +12,7 @@ import {
   type TenantEvent,
 } from '#libs/contracts';
 import type { EventIndex, OpenedEvent } from '#libs/eventsourcing';
+import { ServiceNames } from './service-names.js';
 
 export interface TenantFacts {
   readonly state: 'active' | 'suspended';
@@ -61,6 +62,8 @@ interface FoldedProject extends Folded<ProjectFacts> {
   readonly members: Map<string, MemberFacts>;
 }
 
+const NONE: readonly string[] = [];
+
 const inactive = (why: Extract<OwnerState, { active: false }>['why']): OwnerState => ({ active: false, why });
 
 /**
@@ -68,7 +71,7 @@ const inactive = (why: Extract<OwnerState, { active: false }>['why']): OwnerStat
  * keys and quotas know of tenancy. Equal facts of members are one object, so a member costs little more than its name.
  */
 export class AccessIndex implements EventIndex {
-  readonly categories = ['tenant', 'project', 'principal'];
+  readonly categories = ['tenant', 'project', 'principal', 'quotaCatalogue'];
   readonly parts = [];
 
   readonly #tenants = new Map<string, Folded<TenantFacts>>();
@@ -76,8 +79,10 @@ export class AccessIndex implements EventIndex {
   readonly #principals = new Map<string, Folded<PrincipalFacts>>();
   readonly #projectsOfUser = new Map<string, string[]>();
   readonly #memberFacts = new Map<string, MemberFacts>();
+  readonly #services = new ServiceNames();
 
   apply(event: OpenedEvent): 'applied' | 'seen' | 'gap' {
+    if (categoryOf(event.stream) === 'quotaCatalogue') return this.#services.apply(event);
     const id = idOf(event.stream);
     const revision = this.#revisionOf(event.stream, id);
     if (event.revision <= revision) return 'seen';
@@ -161,6 +166,16 @@ export class AccessIndex implements EventIndex {
       if (tenant.state === 'suspended') return inactive('tenant-suspended');
     }
     return projectId === null ? this.#principalState(owner, tenantId) : this.#stateIn(projectId, owner, tenantId);
+  }
+
+  /**
+   * The services of the catalogue that the owner of a key of this project has no access to: their scopes count for
+   * nothing. Access is a member's; a service, a project's own key and a principal's need none.
+   */
+  servicesWithheld(owner: Pick<KeyOwner, 'type' | 'id'>, projectId: string | null): readonly string[] {
+    if (projectId === null || owner.type !== 'user') return NONE;
+    const member = this.member(projectId, owner.id);
+    return member === undefined ? NONE : this.#services.beside(member.services);
   }
 
   #principalState(owner: KeyOwner, tenantId: string | null): OwnerState {

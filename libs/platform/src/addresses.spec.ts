@@ -1,4 +1,4 @@
-import { addressAllowed, cidrWithin, networkOf } from './addresses.js';
+import { addressAllowed, networkOf } from './addresses.js';
 
 describe('addresses', () => {
   it.each<[string | null, string[], string[], boolean]>([
@@ -15,19 +15,11 @@ describe('addresses', () => {
     [null, [], ['192.0.2.7/32'], false],
     ['not an address', ['0.0.0.0/0'], [], false],
     ['0300.0.2.7', ['192.0.2.0/24'], [], false],
+    ['::192.0.2.7', ['192.0.2.0/24'], [], false],
+    ['::192.0.2.7', ['::/96'], [], true],
+    ['fe80::1%eth0', ['fe80::/10'], [], false],
   ])('%s under allow %j and deny %j: %s', (ip, allow, deny, allowed) => {
     expect(addressAllowed(ip, allow, deny)).toBe(allowed);
-  });
-
-  it.each([
-    ['192.0.2.0/25', '192.0.2.0/24', true],
-    ['192.0.2.0/24', '192.0.2.0/24', true],
-    ['192.0.2.0/23', '192.0.2.0/24', false],
-    ['192.0.3.0/25', '192.0.2.0/24', false],
-    ['2001:db8::/32', '0.0.0.0/0', false],
-    ['2001:db8:1::/48', '2001:db8::/32', true],
-  ])('%s lies within %s: %s', (inner, outer, within) => {
-    expect(cidrWithin(inner, outer)).toBe(within);
   });
 
   it('counts an IPv6 subscriber by the /64 and a mapped address as IPv4', () => {

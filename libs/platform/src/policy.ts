@@ -1,7 +1,6 @@
-import type { MemberRole, Role } from '#libs/contracts';
+import { type MemberRole, OWN_SCOPES, type Role, scopeCovers } from '#libs/contracts';
 import type { VisibleScope } from './access.js';
 import type { Grant, Principal } from './principal.js';
-import { OWN_SCOPES, scopeCovers } from './scopes.js';
 import type { Target } from './target.js';
 
 /**

@@ -33,6 +33,7 @@ export class AdministratorKeys extends BootstrapKeys {
         place: 'open' as const,
         owner: { type: 'service' as const, id: principalId, role: 'platform_admin' as const },
         scopesBeyondOwner: [],
+        servicesWithheld: [],
         policy: noPolicy,
         counts: { owner: 0, project: 0 },
         caller: null,

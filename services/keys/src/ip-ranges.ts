@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { parseIp } from '#libs/platform';
 
 /**
  * Address ranges of keys. One form per range, so that lists compare as text: RFC 5952 in lower case, `::ffff:` mapped
@@ -23,21 +23,9 @@ function wordsOf(bytes: readonly number[]): number[] {
   return words;
 }
 
-const DOTTED_TAIL = /:(\d+)\.(\d+)\.(\d+)\.(\d+)$/;
-
-/** Strict: ipaddr.js alone would take `127.1`, `0x7f.1` and zone ids, and would read `::1.2.3.4` as mapped. */
-function parse(text: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
-  if (isIP(text) === 0 || text.includes('%')) return undefined;
-  const hexadecimal = text.replace(DOTTED_TAIL, (_, ...bytes: string[]) => {
-    const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(0, 4).map(Number);
-    return `:${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`;
-  });
-  return ipaddr.parse(hexadecimal);
-}
-
 /** The address of a client, a mapped one as v4; undefined if the text is no address. */
 export function parseAddress(text: string): Address | undefined {
-  const address = parse(text);
+  const address = parseIp(text);
   if (address === undefined) return undefined;
   const plain = address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
   return { words: wordsOf(plain.toByteArray()) };
@@ -53,7 +41,7 @@ function masked(bytes: readonly number[], prefixBits: number): number[] {
 /** The one form of an address or a range; undefined if the text is neither, or reaches over the edge of the mapped space. */
 export function canonicalCidr(text: string): string | undefined {
   const [addressText = '', prefixText, ...rest] = text.split('/');
-  const address = parse(addressText);
+  const address = parseIp(addressText);
   if (address === undefined || rest.length > 0) return undefined;
   const bytes = address.toByteArray();
   const bits = bytes.length * 8;

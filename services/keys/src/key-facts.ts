@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Pool } from 'pg';
-import type { KeyOwner, KeyOwnerType, MemberRole } from '#libs/contracts';
+import { type KeyOwner, type KeyOwnerType, type MemberRole, namesService } from '#libs/contracts';
 import { type Clock, HeadUnreached, IndexFollower, Refusal } from '#libs/eventsourcing';
 import {
   AccessIndex,
@@ -64,20 +64,28 @@ export class KeyFacts {
     const role = this.roleWished(place, wish, principal);
     const facts = this.look(place, { type: wish.type, id: wish.id, role });
     if (facts.owner !== null) return facts;
-    try {
-      await this.follower.reachHead();
-    } catch (error) {
-      if (!(error instanceof HeadUnreached)) throw error;
-      throw new Refusal('STORE_UNAVAILABLE', 'Whether the owner is active cannot be told now.', {
-        retryAfterSeconds: 1,
-      });
-    }
+    await this.reachHead('Whether the owner is active cannot be told now.');
     return this.look(place, { type: wish.type, id: wish.id, role });
   }
 
   /** The scopes that the owner's role of today can do nothing with. */
   scopesBeyond(owner: KeyOwner | null, scopes: readonly string[] | null): string[] {
     return owner === null ? [] : (scopes ?? []).filter((scope) => !roleCanUse(owner.role, scope));
+  }
+
+  /** The services named by the scopes that the owner has no access to; a refusal for one of them is given at the head. */
+  async servicesWithheld(
+    { projectId }: KeyPlaceIds,
+    owner: KeyOwner | null,
+    scopes: readonly string[] | null,
+  ): Promise<string[]> {
+    if (owner === null || scopes === null || scopes.length === 0) return [];
+    const look = (): string[] =>
+      this.access
+        .servicesWithheld(owner, projectId)
+        .filter((service) => scopes.some((scope) => namesService(scope, service)));
+    if (look().length > 0) await this.reachHead('Whether the owner has access to the service cannot be told now.');
+    return look();
   }
 
   roleNow(owner: KeyOwner, { tenantId, projectId }: KeyPlaceIds): KeyOwner {
@@ -128,6 +136,15 @@ export class KeyFacts {
       [projectId ?? owner.id, owner.type, owner.id, this.clock.now(), keyId],
     );
     return rows[0] ?? uncounted;
+  }
+
+  private async reachHead(unreached: string): Promise<void> {
+    try {
+      await this.follower.reachHead();
+    } catch (error) {
+      if (!(error instanceof HeadUnreached)) throw error;
+      throw new Refusal('STORE_UNAVAILABLE', unreached, { retryAfterSeconds: 1 });
+    }
   }
 
   private roleWished({ tenantId, projectId }: KeyPlaceIds, wish: OwnerWish, principal: Principal): MemberRole {

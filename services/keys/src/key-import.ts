@@ -148,6 +148,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeysCommand> {
       const standing = await this.facts.ownerIn(place, fields.owner, context.principal);
       const policy = this.facts.policyOf(place);
       const wish = wishOf(fields);
+      const servicesWithheld = await this.facts.servicesWithheld(place, standing.owner, wish.scopes);
       const written = await this.facts.counted(place, policy, standing.owner, keyId, async (counts) => {
         const command = {
           type: 'ImportKey' as const,
@@ -158,6 +159,7 @@ export class ImportKeysHandler implements ICommandHandler<ImportKeysCommand> {
           facts: {
             ...standing,
             scopesBeyondOwner: this.facts.scopesBeyond(standing.owner, wish.scopes),
+            servicesWithheld,
             policy,
             counts,
             caller: boundsOf(context.principal),

@@ -97,6 +97,7 @@ it('a key that was given while its owner was being removed is revoked as the rem
         place: 'open',
         owner: { type: 'user', id: 'erik', role: 'tenant_user' },
         scopesBeyondOwner: [],
+        servicesWithheld: [],
         policy: noPolicy,
         counts: { owner: 0, project: 0 },
         caller: null,

@@ -158,8 +158,10 @@ export class KeyWriter {
     switch (wish.type) {
       case 'UpdateKey': {
         const owner = this.facts.roleNow(place.owner, place);
-        const scopesBeyondOwner = this.facts.scopesBeyond(owner, wish.edits.scopes ?? null);
-        return work(place, { ...wish, scopesBeyondOwner, policy, caller });
+        const scopes = wish.edits.scopes ?? null;
+        const scopesBeyondOwner = this.facts.scopesBeyond(owner, scopes);
+        const servicesWithheld = await this.facts.servicesWithheld(place, owner, scopes);
+        return work(place, { ...wish, scopesBeyondOwner, servicesWithheld, policy, caller });
       }
       case 'ExtendKey':
         return this.facts.counted(place, policy, place.owner, keyId, (counts) =>

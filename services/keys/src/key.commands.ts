@@ -87,9 +87,10 @@ export class CreateKeyHandler implements ICommandHandler<CreateKeyCommand> {
     const { place: standing, owner } = await this.facts.ownerIn(place, wished, context.principal);
     const policy = this.facts.policyOf(place);
     const scopesBeyondOwner = this.facts.scopesBeyond(owner, wish.scopes);
+    const servicesWithheld = await this.facts.servicesWithheld(place, owner, wish.scopes);
     const caller = boundsOf(context.principal);
     return this.facts.counted(place, policy, owner, keyId, async (counts) => {
-      const facts = { place: standing, owner, scopesBeyondOwner, policy, counts, caller };
+      const facts = { place: standing, owner, scopesBeyondOwner, servicesWithheld, policy, counts, caller };
       const command = { type: 'CreateKey' as const, keyId, wish, secret: made.kept, facts };
       const { key, revision, position, replayed } = await this.writer.write(keyId, place, command, request);
       return { key, revision, position, ...shown(made, replayed) };

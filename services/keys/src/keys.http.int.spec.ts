@@ -248,6 +248,30 @@ describe('rights', () => {
     expect((await call('narrow', 'POST', `/v1/keys/${key.id}/disable`)).status).toBe(200);
   });
 
+  it('bear a service’s scopes only for members with access to it, in the catalogue’s services of today', async () => {
+    const refused = { status: 403, body: { code: 'SERVICE_NOT_GRANTED' } };
+    const post = (scopes: string[], owner: object = user('bob')) =>
+      call('root', 'POST', '/v1/projects/GOV1/keys', { owner, scopes });
+    const access = '/v1/projects/GOV1/members/bob/services/container-compute';
+    expect(await post(['storage:read', 'container-compute:pods:read'])).toMatchObject(refused);
+    const { key } = await create('root', { owner: user('bob'), scopes: ['storage:read'] });
+    const edit = { scopes: ['container-compute:*'] };
+    expect(await call('root', 'PATCH', `/v1/keys/${key.id}`, edit)).toMatchObject(refused);
+    await made('root', 'PUT', access);
+    expect(await post(['container-compute:pods:read'])).toMatchObject({ status: 201 });
+    const edited = await made('root', 'PATCH', `/v1/keys/${key.id}`, edit);
+    expect(edited.body).toMatchObject(edit);
+    await made('root', 'DELETE', access);
+    expect(await post(['container-compute:pods:read'])).toMatchObject(refused);
+    expect(await call('root', 'PATCH', `/v1/keys/${key.id}`, { name: 'renamed' })).toMatchObject({ status: 200 });
+
+    expect(await post(['container-compute:*'], { type: 'project', id: 'GOV1' })).toMatchObject({ status: 201 });
+    expect(await post(['archive:*'])).toMatchObject({ status: 201 });
+    const archive = '/v1/catalogue/services/archive/resources/volumes';
+    await made('root', 'PUT', archive, { unit: 'count' });
+    expect(await post(['archive:*'])).toMatchObject(refused);
+  });
+
   it('let a key without canManageKeys end itself and nothing else', async () => {
     const { key, secret } = await create('alice');
     steward.tokens['plain'] = secret;

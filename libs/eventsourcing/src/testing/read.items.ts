@@ -30,8 +30,7 @@ async function fillMixed(store: EventStore, count: number): Promise<StoredEvent[
   return stored;
 }
 
-const chainOf = (event: StoredEvent): string =>
-  (JSON.parse(event.envelope) as { correlationId: string }).correlationId;
+const chainOf = (event: StoredEvent): string => (JSON.parse(event.envelope) as { correlationId: string }).correlationId;
 const actorOf = (event: StoredEvent): string => (JSON.parse(event.envelope) as { actor: { id: string } }).actor.id;
 
 const wanted = (event: StoredEvent, filter: EventFilter): boolean =>

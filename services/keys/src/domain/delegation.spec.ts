@@ -1,7 +1,7 @@
 import { Refusal } from '#libs/eventsourcing';
 import { cidrWithin } from './cidr.js';
 import { type CallerBounds, holdWithin } from './delegation.js';
-import { scopeCovers, scopesCover, scopesWithin, sortedSet } from './scopes.js';
+import { sortedSet } from './scopes.js';
 
 const open: CallerBounds = { scopes: null, expiresAt: null, ipAllow: [], ipDeny: [], audiences: [] };
 
@@ -53,22 +53,6 @@ describe('a key that manages keys', () => {
 });
 
 describe('scopes', () => {
-  it('are covered exactly, or by a trailing star', () => {
-    expect(scopeCovers('compute:read', 'compute:read')).toBe(true);
-    expect(scopeCovers('compute:read', 'compute:readall')).toBe(false);
-    expect(scopeCovers('compute:*', 'compute:vm:read')).toBe(true);
-    expect(scopeCovers('compute:*', 'compute')).toBe(false);
-    expect(scopeCovers('compute:read', 'compute:*')).toBe(false);
-    expect(scopeCovers('*', 'anything:at:all')).toBe(true);
-  });
-
-  it('tell all from none', () => {
-    expect(scopesCover(null, 'compute:read')).toBe(true);
-    expect(scopesCover([], 'compute:read')).toBe(false);
-    expect(scopesWithin(null, null)).toBe(true);
-    expect(scopesWithin(null, ['compute:*'])).toBe(false);
-  });
-
   it('are sorted by UTF-8 bytes and not by UTF-16 units', () => {
     expect(sortedSet(['\u{1F600}', '\uFFFD', 'a', 'a'])).toEqual(['a', '\uFFFD', '\u{1F600}']);
   });

@@ -1,6 +1,6 @@
+import { scopesWithin } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import { cidrsWithin } from './cidr.js';
-import { scopesWithin } from './scopes.js';
 
 /** The bounds of the key that a caller came with; what it makes or strengthens may not go beyond them. */
 export interface CallerBounds {
@@ -27,4 +27,12 @@ export function holdWithin(caller: CallerBounds | null, key: CallerBounds): void
     (key.audiences.length === 0 || !key.audiences.every((audience) => caller.audiences.includes(audience)));
   if (widerAudience)
     throw new Refusal('FORBIDDEN', 'A key cannot open services to another key that are closed to itself.');
+}
+
+/** Refuses the scopes that the owner's role can do nothing with, and those of services without access; the first of each. */
+export function holdScopesToOwner([scope]: readonly string[], [service]: readonly string[]): void {
+  if (scope !== undefined)
+    throw new Refusal('SCOPE_EXCEEDS_OWNER', `The owner’s role can do nothing with the scope ${scope}.`);
+  if (service !== undefined)
+    throw new Refusal('SERVICE_NOT_GRANTED', `The owner has no access to the service ${service}, which a scope names.`);
 }

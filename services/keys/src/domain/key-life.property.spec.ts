@@ -127,6 +127,7 @@ function born(): KeyState {
       ...anybody,
       place: 'open',
       scopesBeyondOwner: [],
+      servicesWithheld: [],
       owner: { type: 'user', id: 'alice', role: 'tenant_user' },
     },
   };

@@ -1,7 +1,7 @@
-import type { ErrorCode, KeyPolicy } from '#libs/contracts';
+import { type ErrorCode, type KeyPolicy, scopesWithin } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import { DAY_MS, msBetween } from './key-time.js';
-import { intersectScopes, scopesWithin } from './scopes.js';
+import { intersectScopes } from './scopes.js';
 
 /** The rules that hold for a key: of several policies the strictest value wins. Null limits nothing. */
 export interface EffectiveKeyPolicy {

@@ -8,7 +8,7 @@ import type {
   RevocationReason,
 } from '#libs/contracts';
 import { type Decider, jcs, Refusal } from '#libs/eventsourcing';
-import { type CallerBounds, holdWithin } from './delegation.js';
+import { type CallerBounds, holdScopesToOwner, holdWithin } from './delegation.js';
 import {
   type EffectiveKeyPolicy,
   holdToCounts,
@@ -68,6 +68,8 @@ export interface NewKeyFacts {
   readonly owner: KeyOwner | null;
   /** Those of the wished scopes that the owner's role can do nothing with. */
   readonly scopesBeyondOwner: readonly string[];
+  /** The services named by the wished scopes that the owner has no access to. */
+  readonly servicesWithheld: readonly string[];
   readonly policy: EffectiveKeyPolicy;
   readonly counts: KeyCounts;
   readonly caller: CallerBounds | null;
@@ -105,6 +107,8 @@ export interface UpdateKey {
   readonly edits: KeyEdits;
   /** Those of the edited scopes that the owner's role can do nothing with. */
   readonly scopesBeyondOwner?: readonly string[];
+  /** The services named by the edited scopes that the owner has no access to. */
+  readonly servicesWithheld?: readonly string[];
   readonly policy: EffectiveKeyPolicy;
   readonly caller: CallerBounds | null;
 }
@@ -199,13 +203,8 @@ function holdTimes(notBefore: string | null, expiresAt: string | null): void {
     throw wrongField('notBefore', 'must lie before the expiry');
 }
 
-function holdScopesToOwner([scope]: readonly string[]): void {
-  if (scope !== undefined)
-    throw new Refusal('SCOPE_EXCEEDS_OWNER', `The owner’s role can do nothing with the scope ${scope}.`);
-}
-
 function newKey(command: NewKey, at: string): KeyAttributes {
-  const { place, owner, scopesBeyondOwner, policy, counts, caller } = command.facts;
+  const { place, owner, scopesBeyondOwner, servicesWithheld, policy, counts, caller } = command.facts;
   if (place === 'projectClosed') throw new Refusal('PROJECT_CLOSED', 'A closed project gets no keys.');
   if (place === 'tenantSuspended') throw new Refusal('TENANT_IS_SUSPENDED', 'A suspended tenant gets no keys.');
   if (owner === null) throw new Refusal('OWNER_UNKNOWN', 'The owner is no active member or service here.');
@@ -221,7 +220,7 @@ function newKey(command: NewKey, at: string): KeyAttributes {
     expiresAt: expiryOf(expiry, policy, at),
   };
   holdTimes(attributes.notBefore, attributes.expiresAt);
-  holdScopesToOwner(scopesBeyondOwner);
+  holdScopesToOwner(scopesBeyondOwner, servicesWithheld);
   holdWithin(caller, attributes);
   holdToPolicy(policy, { ...attributes, createdAt: at, expirySetAt: at });
   holdToCounts(policy, counts);
@@ -284,13 +283,13 @@ const rulesOfField: Partial<Record<EditableKeyField, PolicyRule>> = {
 };
 
 function updateKey(command: UpdateKey, state: KeyState, at: string): KeyEvent[] {
-  const { edits, scopesBeyondOwner = [], policy, caller } = command;
+  const { edits, scopesBeyondOwner = [], servicesWithheld = [], policy, caller } = command;
   const key = alive(state);
   const changes = changesOf(key, edits);
   if (changes.some(({ field }) => field !== 'name')) holdUnexpired(key, at);
   const changed: AliveKey = { ...key, ...Object.fromEntries(changes.map(({ field, to }) => [field, to])) };
   holdTimes(changed.notBefore, changed.expiresAt);
-  if (changes.some(({ field }) => field === 'scopes')) holdScopesToOwner(scopesBeyondOwner);
+  if (changes.some(({ field }) => field === 'scopes')) holdScopesToOwner(scopesBeyondOwner, servicesWithheld);
   holdWithin(caller, changed);
   const rules = changes.flatMap(({ field }) => rulesOfField[field] ?? []);
   holdToPolicy(policy, changed, rules);

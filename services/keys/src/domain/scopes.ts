@@ -1,16 +1,4 @@
-/** Scopes such as `compute:read`. A trailing `*` stands for any rest; a null list is all of the owner's, an empty one none. */
-
-export function scopeCovers(granted: string, wanted: string): boolean {
-  return granted.endsWith('*') ? wanted.startsWith(granted.slice(0, -1)) : granted === wanted;
-}
-
-export function scopesCover(granted: readonly string[] | null, wanted: string): boolean {
-  return granted === null || granted.some((scope) => scopeCovers(scope, wanted));
-}
-
-export function scopesWithin(inner: readonly string[] | null, outer: readonly string[] | null): boolean {
-  return outer === null || (inner !== null && inner.every((scope) => scopesCover(outer, scope)));
-}
+import { scopesCover } from '#libs/contracts';
 
 /** What both lists grant. Of two scopes that meet, one covers the other, so the narrower one is what they share. */
 export function intersectScopes(a: readonly string[] | null, b: readonly string[] | null): string[] | null {

@@ -31,6 +31,7 @@ export const facts: NewKeyFacts = {
   place: 'open',
   owner: alice,
   scopesBeyondOwner: [],
+  servicesWithheld: [],
   policy: noPolicy,
   counts: { owner: 0, project: 0 },
   caller: null,

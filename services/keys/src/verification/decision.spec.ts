@@ -1,6 +1,12 @@
 import type { KeyAttributes, KeyEvent, TenancyEvent, VerifyCode } from '#libs/contracts';
 import { DAY_MS, type MadeKey, START, VerificationWorld } from './testing/verification-world.js';
 
+const SERVICE = 'container-compute';
+const access = (type: 'ServiceAccessGranted' | 'ServiceAccessRevoked', service = SERVICE): TenancyEvent => ({
+  type,
+  data: { userId: 'alice', service },
+});
+
 const later = (days: number): string => new Date(Date.parse(START) + days * DAY_MS).toISOString();
 
 /** One reason to refuse: how the key is made, what happens to it, how it is asked about. */
@@ -168,6 +174,31 @@ describe('the power of a key', () => {
       scopes: ['steward:members:write', 'steward:quotas:read'],
       owner: { role: 'tenant_admin' },
     });
+  });
+
+  it('holds a service’s scopes only while its owner has access to the service', async () => {
+    const scopes = [`${SERVICE}:pods:read`, 'storage:read'];
+    const listed = await world.key({ scopes });
+    const all = await world.key({ scopes: null });
+    const wide = await world.key({ scopes: ['*'] });
+    const ask = { scopes: [`${SERVICE}:pods:read`] };
+    expect(await world.verify(listed.token, ask)).toMatchObject({ missing: ask.scopes, scopes: ['storage:read'] });
+    for (const { token } of [all, wide]) expect(await world.verify(token, ask)).toMatchObject({ missing: ask.scopes });
+    expect((await world.verify(listed.token)).code).toBe('VALID');
+    await world.projectEvent(access('ServiceAccessGranted'));
+    expect(await world.verify(listed.token, ask)).toMatchObject({ code: 'VALID', scopes });
+    for (const { token } of [all, wide]) expect((await world.verify(token, ask)).code).toBe('VALID');
+    expect(await world.verify(wide.token, { scopes: ['*'] })).toMatchObject({ missing: ['*'] });
+    await world.projectEvent(access('ServiceAccessRevoked'));
+    for (const { token } of [listed, all, wide])
+      expect(await world.verify(token, ask)).toMatchObject({ code: 'INSUFFICIENT_SCOPE', missing: ask.scopes });
+  });
+
+  it('needs no service access where its owner is no member', async () => {
+    const ask = { scopes: [`${SERVICE}:pods:read`] };
+    const owner = { type: 'project', id: 'GOV1', role: 'tenant_user' } as const;
+    const { token } = await world.key({ owner, scopes: ask.scopes });
+    expect(await world.verify(token, ask)).toMatchObject({ code: 'VALID', scopes: ask.scopes });
   });
 
   it('never holds the management of keys without canManageKeys', async () => {

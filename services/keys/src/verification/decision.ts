@@ -1,5 +1,14 @@
-import type { KeyPolicy, Role, VerifyCode } from '#libs/contracts';
-import { type AccessIndex, actions, OWN_SCOPES, type OwnerState, roleCanUse } from '#libs/platform';
+import {
+  type KeyPolicy,
+  namesService,
+  OWN_SCOPES,
+  reachesService,
+  type Role,
+  scopeCovers,
+  scopesCover,
+  type VerifyCode,
+} from '#libs/contracts';
+import { type AccessIndex, actions, type OwnerState, roleCanUse } from '#libs/platform';
 import {
   type EffectiveKeyPolicy,
   effectivePolicy,
@@ -7,7 +16,6 @@ import {
   policyViolation,
   scopesUnderPolicy,
 } from '../domain/key-policy.js';
-import { scopeCovers, scopesCover } from '../domain/scopes.js';
 import type { IndexedKey } from './verification-index.js';
 import type { VerifyRequest } from './verify-request.js';
 
@@ -15,6 +23,8 @@ import type { VerifyRequest } from './verify-request.js';
 export interface KeySurroundings {
   readonly owner: OwnerState;
   readonly policy: EffectiveKeyPolicy;
+  /** The services that the owner has no access to. */
+  readonly withheld: readonly string[];
 }
 
 export interface Decided {
@@ -32,9 +42,16 @@ const managingScopes = actions
   .map((action) => `${OWN_SCOPES}${action}`)
   .concat(`${OWN_SCOPES}keys:write`);
 
-/** What the key may do now: its scopes ∩ the policy's ∩ its owner's role. Null is all of the owner's. */
-export function scopesLeft(key: IndexedKey, role: Role, policy: EffectiveKeyPolicy): readonly string[] | null {
-  const scopes = underPolicy(key, policy);
+/**
+ * What the key may do now: its scopes ∩ the policy's ∩ its owner's role and service access. Null is all of the owner's; a
+ * wildcard over several services stays, and is judged by what is asked for.
+ */
+export function scopesLeft(
+  key: IndexedKey,
+  role: Role,
+  { policy, withheld }: Omit<KeySurroundings, 'owner'>,
+): readonly string[] | null {
+  const scopes = withoutServices(underPolicy(key, policy), withheld);
   if (scopes === null || !scopes.some((scope) => scope.startsWith(OWN_SCOPES))) return scopes;
   const { canManageKeys } = key.row;
   return scopes.filter((scope) => roleCanUse(role, scope) && (canManageKeys || !managingScopes.includes(scope)));
@@ -45,12 +62,29 @@ function underPolicy(key: IndexedKey, policy: EffectiveKeyPolicy): readonly stri
   return policy.allowedScopes === null ? scopes : scopesUnderPolicy(policy, scopes);
 }
 
-function missingOf(key: IndexedKey, required: readonly string[], role: Role, policy: EffectiveKeyPolicy): string[] {
+/** The same list where nothing is taken away, so that what stands ready of it can be answered. */
+function withoutServices(scopes: readonly string[] | null, withheld: readonly string[]): readonly string[] | null {
+  if (scopes === null || withheld.length === 0) return scopes;
+  for (const scope of scopes) if (isOfAny(scope, withheld)) return scopes.filter((one) => !isOfAny(one, withheld));
+  return scopes;
+}
+
+function isOfAny(scope: string, services: readonly string[]): boolean {
+  for (const service of services) if (namesService(scope, service)) return true;
+  return false;
+}
+
+function missingOf(
+  key: IndexedKey,
+  required: readonly string[],
+  role: Role,
+  { policy, withheld }: KeySurroundings,
+): string[] {
   const scopes = underPolicy(key, policy);
   // A required wildcard asks for all that it stands for, so one managing scope below it is enough to lack it.
   const managesKeys = (scope: string): boolean => managingScopes.some((managing) => scopeCovers(scope, managing));
   return required.filter((scope) => {
-    if (!scopesCover(scopes, scope)) return true;
+    if (!scopesCover(scopes, scope) || withheld.some((service) => reachesService(scope, service))) return true;
     if (!scope.startsWith(OWN_SCOPES)) return false;
     return !roleCanUse(role, scope) || (!key.row.canManageKeys && managesKeys(scope));
   });
@@ -87,12 +121,8 @@ export function refusedByLife({ row, extras }: IndexedKey, nowMs: number): Exclu
  * The decision on a key whose secret was shown, in the documented order: what ends the key comes before what its bearer
  * could mend, and nothing is consumed before everything else has said yes.
  */
-export function decide(
-  key: IndexedKey,
-  ask: VerifyRequest,
-  { owner, policy }: KeySurroundings,
-  nowMs: number,
-): Decided {
+export function decide(key: IndexedKey, ask: VerifyRequest, surroundings: KeySurroundings, nowMs: number): Decided {
+  const { owner, policy } = surroundings;
   if (!owner.active && owner.why === 'tenant-suspended') return { code: 'TENANT_SUSPENDED' };
   const ended = refusedByLife(key, nowMs);
   if (ended !== undefined) return { code: ended };
@@ -103,7 +133,7 @@ export function decide(
     return { code: 'WRONG_AUDIENCE' };
   if (!profile.ipRules.allows(ask.clientIp)) return { code: 'IP_NOT_ALLOWED' };
   if (ask.scopes !== undefined && ask.scopes.length > 0) {
-    const missing = missingOf(key, ask.scopes, owner.role, policy);
+    const missing = missingOf(key, ask.scopes, owner.role, surroundings);
     if (missing.length > 0) return { code: 'INSUFFICIENT_SCOPE', missing };
   }
   return { code: violatesPolicy(key, policy) ? 'POLICY_VIOLATION' : 'VALID' };
@@ -124,8 +154,10 @@ export class Surroundings {
 
   of(key: IndexedKey): KeySurroundings {
     const { tenantId, projectId } = key.place;
+    const { owner } = key;
     return {
-      owner: this.access.ownerState(key.owner, projectId, tenantId),
+      owner: this.access.ownerState(owner, projectId, tenantId),
+      withheld: this.access.servicesWithheld(owner, projectId),
       policy: this.policyOf(key.row.place, tenantId, projectId),
     };
   }

@@ -108,8 +108,9 @@ export class KeyVerifier extends CredentialVerifier {
     const { key, secret } = shown;
     const ended = refusedByLife(key, nowMs);
     if (ended !== undefined) return { ok: false, code: ended };
-    const { owner, policy } = this.surroundings.of(key);
-    if (violatesPolicy(key, policy)) return { ok: false, code: 'POLICY_VIOLATION' };
+    const surroundings = this.surroundings.of(key);
+    const { owner } = surroundings;
+    if (violatesPolicy(key, surroundings.policy)) return { ok: false, code: 'POLICY_VIOLATION' };
     this.used(keyId, secret, token);
     const { tenantId, projectId } = key.place;
     const { profile, row } = key;
@@ -119,7 +120,7 @@ export class KeyVerifier extends CredentialVerifier {
       tenantId,
       projectId,
       owner: key.owner,
-      scopes: owner.active ? scopesLeft(key, owner.role, policy) : profile.scopes,
+      scopes: owner.active ? scopesLeft(key, owner.role, surroundings) : profile.scopes,
       canManageKeys: row.canManageKeys,
       expiresAt: row.expiresAtMs === Number.POSITIVE_INFINITY ? null : new Date(row.expiresAtMs).toISOString(),
       ipAllow: profile.ipAllow,
@@ -175,10 +176,10 @@ export class KeyVerifier extends CredentialVerifier {
     const { tenantId, projectId } = key.place;
     if (!permits(caller, 'keys:verify', { tenantId, projectId, owner: key.owner, keyId })) return told('NOT_FOUND');
     const surroundings = this.surroundings.of(key);
-    const { owner, policy } = surroundings;
+    const { owner } = surroundings;
     const { code, missing } = decide(key, ask, surroundings, nowMs);
     const role = owner.active ? owner.role : key.row.ownerRole;
-    return told(code, { keyId, key, secret, role, scopes: scopesLeft(key, role, policy), missing });
+    return told(code, { keyId, key, secret, role, scopes: scopesLeft(key, role, surroundings), missing });
   }
 
   private settle<Answer>(verified: Verified, ask: VerifyRequest, render: (verified: Verified) => Answer): Answer {
