@@ -5,6 +5,7 @@ import { Context, type Page, type RequestContext, Requires } from '#libs/platfor
 import { answeredMade } from './quota-answers.js';
 import { ChangeUsageCommand } from './quota.commands.js';
 import { ListAllocationsQuery } from './quota.queries.js';
+import { allocationOf, resizeOf } from './quota-wish.js';
 import { AllocateBody, AllocationsQuery, ProjectPath, ResizeBody, ResourceRefQuery, UsagePath } from './quotas.dto.js';
 import { AllocationList, allocationView, AllocationView, checkView, type CheckView } from './quotas.views.js';
 
@@ -21,11 +22,10 @@ export class AllocationsController {
   @ApiCreatedResponse({ type: AllocationView })
   async allocate(
     @Param() { projectId }: ProjectPath,
-    @Body() { id, userId, items, mode = 'ENFORCE', resourceRef }: AllocateBody,
+    @Body() body: AllocateBody,
     @Context() context: RequestContext,
   ): Promise<AllocationView | CheckView> {
-    const wish = { type: 'Allocate', id, userId, items, mode, resourceRef: resourceRef ?? null } as const;
-    const outcome = await this.commands.execute(new ChangeUsageCommand(projectId, wish, context));
+    const outcome = await this.commands.execute(new ChangeUsageCommand(projectId, allocationOf(body), context));
     answeredMade(context, outcome);
     const { answer } = outcome;
     return answer.kind === 'check' ? checkView(answer) : allocationView(answer);
@@ -48,11 +48,11 @@ export class AllocationsController {
   @ApiOkResponse({ type: AllocationView })
   async resize(
     @Param() { projectId, id }: UsagePath,
-    @Body() { items, mode = 'ENFORCE' }: ResizeBody,
+    @Body() body: ResizeBody,
     @Context() context: RequestContext,
   ): Promise<AllocationView | CheckView> {
-    const wish = { type: 'ResizeAllocation', id, items, mode } as const;
-    const { answer, position } = await this.commands.execute(new ChangeUsageCommand(projectId, wish, context));
+    const command = new ChangeUsageCommand(projectId, resizeOf(id, body), context);
+    const { answer, position } = await this.commands.execute(command);
     context.answered({ position });
     return answer.kind === 'check' ? checkView(answer) : allocationView(answer);
   }

@@ -3,10 +3,10 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires } from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
-import { resourcesOf } from './domain/catalogue.js';
 import { SetCatalogueResourceCommand } from './quota.commands.js';
+import { catalogueChangeOf } from './quota-wish.js';
 import { CatalogueResourcePath, SetCatalogueResourceBody } from './quotas.dto.js';
-import { catalogueResourceView, CatalogueResourceView, CatalogueView } from './quotas.views.js';
+import { catalogueResourceView, CatalogueResourceView, catalogueView, CatalogueView } from './catalogue.views.js';
 
 @ApiTags('catalogue')
 @Controller('/v1/catalogue')
@@ -19,14 +19,10 @@ export class CatalogueController {
   @Get()
   @Requires('catalogue:read', 'list')
   @ApiOkResponse({ type: CatalogueView })
-  get(): CatalogueView {
-    const { now } = this.catalogue;
-    const all = resourcesOf(now);
-    const services = [...new Set(all.map(({ service }) => service))].map((service) => ({
-      service,
-      resources: all.filter((one) => one.service === service).map(catalogueResourceView),
-    }));
-    return { revision: now.revision, services };
+  get(@Context() context: RequestContext): CatalogueView {
+    const view = catalogueView(this.catalogue.now);
+    context.answered({ revision: view.revision });
+    return view;
   }
 
   @Put('services/:service/resources/:resource')
@@ -34,12 +30,10 @@ export class CatalogueController {
   @ApiOkResponse({ type: CatalogueResourceView })
   async set(
     @Param() { service, resource }: CatalogueResourcePath,
-    @Body() { unit, defaultProjectLimit = 'unlimited', defaultMemberLimit = 'unlimited' }: SetCatalogueResourceBody,
+    @Body() body: SetCatalogueResourceBody,
     @Context() context: RequestContext,
   ): Promise<CatalogueResourceView> {
-    const { ifMatch } = context;
-    const defaults = { defaultProjectLimit, defaultMemberLimit };
-    const change = { type: 'SetCatalogueResource', service, resource, unit, ...defaults, ifMatch } as const;
+    const change = catalogueChangeOf({ service, resource }, body, context.ifMatch);
     const set = await this.commands.execute(new SetCatalogueResourceCommand(change, context));
     context.answered({ revision: set.resource.revision, position: set.position });
     return catalogueResourceView(set.resource);

@@ -69,7 +69,7 @@ export class BulkSetLimitsCommand extends Command<QuotaOutcome<'BulkSetQuota'>> 
   }
 }
 
-type PolicyChange = Of<'SetQuotaPolicy'> | Of<'FreezeQuota'> | Of<'UnfreezeQuota'>;
+export type PolicyChange = Of<'SetQuotaPolicy'> | Of<'FreezeQuota'> | Of<'UnfreezeQuota'>;
 
 export class ChangeQuotaPolicyCommand extends Command<QuotaOutcome<PolicyChange['type']>> {
   constructor(

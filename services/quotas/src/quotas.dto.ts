@@ -131,19 +131,27 @@ export class ClearLimitBody {
   reason?: string;
 }
 
-export class LimitItemBody implements Omit<LimitWish, 'scope' | 'soft' | 'requestId' | 'ifMatch'> {
+export class ScopedBody {
   @EnumField(scopeTypes, { optional: true, description: '`member` where a userId is given, else `project`.' })
   scope?: QuotaScope['type'];
 
   @IdField({ optional: true, description: 'The member, where the limit is one’s.' })
   userId?: string;
+}
 
+/** The limit of a resource at a scope. */
+export class ScopedNameBody extends ScopedBody {
   @TextField(name)
   service!: string;
 
   @TextField(name)
   resource!: string;
+}
 
+export class LimitItemBody
+  extends ScopedNameBody
+  implements Omit<LimitWish, 'scope' | 'soft' | 'requestId' | 'ifMatch'>
+{
   @LimitWishField()
   limit!: QuotaLimit | 'inherit';
 
@@ -238,6 +246,13 @@ export class ReserveBody extends AllocateBody {
 export class ReserveBatchBody {
   @ObjectListField(() => ReserveBody, { itemsMin: 1, itemsMax: BATCH_RESERVATIONS_MAX })
   reservations!: ReserveBody[];
+
+  @CustomField(
+    (value) => (value === false ? undefined : 'is not offered: each reservation is decided by itself'),
+    { type: 'boolean', enum: [false] },
+    { optional: true, description: 'All or none; not offered yet.' },
+  )
+  linked?: false;
 }
 
 export class CommitBody {

@@ -12,10 +12,12 @@ import { ProjectMembers } from './project-members.js';
 import { QuotaRights } from './quota-rights.js';
 import { quotaCommandHandlers } from './quota.commands.js';
 import { quotaQueryHandlers } from './quota.queries.js';
+import { QuotasGrpc } from './quotas.grpc.js';
 import { QuotasController } from './quotas.controller.js';
 import { ReconcileUsageHandler } from './reconcile/reconcile.command.js';
 import { ReconcileController } from './reconcile/reconcile.controller.js';
 import { TakenReports } from './reconcile/taken-report.js';
+import { ReserveBatchHandler } from './reserve-batch.command.js';
 import { ReservationsController } from './reservations.controller.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 import { quotaWriterProviders } from './writer/quota-writer.providers.js';
@@ -36,7 +38,9 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
     ProjectMembers,
     QuotaOffboarding,
     QuotaRights,
+    QuotasGrpc,
     ReconcileUsageHandler,
+    ReserveBatchHandler,
     TakenReports,
     { provide: MemberUsage, useClass: QuotaMemberUsage },
     ...quotaCommandHandlers,

@@ -14,8 +14,7 @@ import {
   TextMapField,
   TimeField,
 } from '#libs/platform';
-import type { CatalogueResource } from './domain/catalogue.js';
-import type { AllocationAnswer, CheckAnswer, LimitAnswer, ReservationAnswer } from './domain/commands.js';
+import type { AllocationAnswer, BulkAnswer, CheckAnswer, LimitAnswer, ReservationAnswer } from './domain/commands.js';
 import type { QuotaRow } from './domain/limits.js';
 import { ItemBody, limitSchema } from './quotas.dto.js';
 
@@ -25,7 +24,7 @@ const REVISION_MAX = Number.MAX_SAFE_INTEGER;
 const name = { max: 63 };
 const amount = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const list = { itemsMax: 10_000 };
-const ShownLimit = (options: FieldOptions = {}): PropertyDecorator =>
+export const ShownLimit = (options: FieldOptions = {}): PropertyDecorator =>
   CustomField(() => undefined, limitSchema, options);
 const ShownPosition = (): PropertyDecorator => TextField({ max: 64, nullable: true });
 
@@ -333,39 +332,6 @@ export class ReserveBatchView {
   results!: BatchResultView[];
 }
 
-export class CatalogueResourceView implements Omit<CatalogueResource, 'service' | 'kind'> {
-  @TextField(name)
-  resource!: string;
-
-  @TextField({ max: 32 })
-  unit!: string;
-
-  @ShownLimit()
-  defaultProjectLimit!: QuotaLimit;
-
-  @ShownLimit()
-  defaultMemberLimit!: QuotaLimit;
-
-  @IntegerField({ min: 0, max: REVISION_MAX })
-  revision!: number;
-}
-
-export class CatalogueServiceView {
-  @TextField(name)
-  service!: string;
-
-  @ObjectListField(() => CatalogueResourceView, list)
-  resources!: CatalogueResourceView[];
-}
-
-export class CatalogueView {
-  @IntegerField({ min: 0, max: REVISION_MAX })
-  revision!: number;
-
-  @ObjectListField(() => CatalogueServiceView, list)
-  services!: CatalogueServiceView[];
-}
-
 export const rowView = (row: QuotaRow): RowView => without(row, 'service');
 
 export function limitView({
@@ -382,16 +348,19 @@ export function limitView({
   return { scope, service, resource, unit, limit: limit ?? 'inherit', effective, source, soft, belowUsage, revision };
 }
 
+export const bulkLimitsView = ({ results }: BulkAnswer): BulkLimitsView => ({
+  results: results.map((result) =>
+    result.status === 'done' ? { status: 'done', limit: limitView(result.limit) } : result,
+  ),
+});
+
 export const reservationView = (answer: ReservationAnswer): ReservationView => without(answer, 'kind', 'replayed');
 
 export const allocationView = (answer: AllocationAnswer): AllocationView => without(answer, 'kind', 'replayed');
 
 export const checkView = (answer: CheckAnswer): CheckView => without(answer, 'kind');
 
-export const catalogueResourceView = (resource: CatalogueResource): CatalogueResourceView =>
-  without(resource, 'service', 'kind');
-
-function without<Thing extends object, Field extends keyof Thing & string>(
+export function without<Thing extends object, Field extends keyof Thing & string>(
   thing: Thing,
   ...fields: Field[]
 ): Omit<Thing, Field> {

@@ -16,6 +16,12 @@ export interface StreamMethod {
   readonly handle: (request: unknown, context: RequestContext) => AsyncIterable<object>;
 }
 
+export interface ClientStreamMethod {
+  readonly kind: 'client-stream';
+  readonly requires: Requirement;
+  readonly handle: (messages: AsyncIterable<unknown>, context: RequestContext) => Promise<object>;
+}
+
 /** A handler of grpc-js as it is: it asks the Gatekeeper itself, and nothing stands between it and the wire. */
 export interface RawMethod {
   readonly kind: 'raw';
@@ -25,7 +31,7 @@ export interface RawMethod {
     | handleBidiStreamingCall<unknown, unknown>;
 }
 
-export type GrpcMethod = UnaryMethod | StreamMethod | RawMethod;
+export type GrpcMethod = UnaryMethod | StreamMethod | ClientStreamMethod | RawMethod;
 
 /**
  * A method with everything that an HTTP route has: the guard, the context, problems, a deadline. The target is named by
@@ -58,6 +64,16 @@ export const serverStream = (
   target: TargetKind,
   handle: StreamMethod['handle'],
 ): StreamMethod => ({ kind: 'stream', requires: { action, target }, handle });
+
+/**
+ * As `unary`, with many requests and one answer. The first request names the target, and comes again with the others. It
+ * has no deadline but the caller's own; whoever sends nothing for a minute is refused, and so is an idempotency-key.
+ */
+export const clientStream = (
+  action: Action,
+  target: TargetKind,
+  handle: ClientStreamMethod['handle'],
+): ClientStreamMethod => ({ kind: 'client-stream', requires: { action, target }, handle });
 
 export const rawUnary = (implementation: handleUnaryCall<unknown, unknown>): RawMethod => ({
   kind: 'raw',

@@ -4,6 +4,7 @@ import {
   type sendUnaryData,
   Server,
   ServerCredentials,
+  type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -24,10 +25,11 @@ import { commandsOf, idempotencyKeyOf } from '../idempotency.js';
 import { Metrics } from '../metrics.js';
 import { refusalOf } from '../problem.js';
 import type { RequestContext } from '../request-context.js';
-import { RequestContexts, revisionOf } from '../request-contexts.js';
+import { refuseKey, RequestContexts, revisionOf } from '../request-contexts.js';
 import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
 import { addressOfPeer, callerAddress, GrpcAnswer, headerOf, idFieldsOf } from './grpc-call.js';
-import type { GrpcMethod, StreamMethod, UnaryMethod } from './grpc-methods.js';
+import { arriving, beginningWith, orUnreadable, taken, UNREADABLE, unreadable } from './grpc-streams.js';
+import type { ClientStreamMethod, GrpcMethod, StreamMethod, UnaryMethod } from './grpc-methods.js';
 import { reflectionOf } from './reflection.js';
 import { rpcStatusOf } from './rpc-status.js';
 
@@ -37,8 +39,9 @@ export const PROTO_ROOT = fileURLToPath(new URL('../../../contracts/proto/', imp
 export const GRPC_MESSAGE_BYTES_MAX = 256 * 1024;
 /** Of a call that brings no deadline. */
 export const GRPC_DEADLINE_MS = 10_000;
-/** How long a caller may take nothing of a stream. */
-const STREAM_STALL_MS_MAX = 60_000;
+
+/** What processes say among themselves is nobody else's business. */
+const isPublished = (protoFile: string): boolean => !protoFile.startsWith('steward/internal/');
 
 const LOADER = { keepCase: false, longs: Number, enums: String, defaults: false, oneofs: false } as const;
 
@@ -50,9 +53,6 @@ const LIMITS = {
   'grpc.max_connection_age_ms': 30 * 60_000,
   'grpc.max_connection_age_grace_ms': 10_000,
 } as const;
-
-/** Stands for a request that was no message of its method's type. */
-const UNREADABLE = Symbol('unreadable');
 
 interface Added {
   readonly protoFile: string;
@@ -90,7 +90,7 @@ export class GrpcServer implements Drainable {
     const options = { ...LOADER, includeDirs: [PROTO_ROOT] };
     const definitions = loadSync(files, options);
     for (const added of this.added) this.serve(added, definitions);
-    reflectionOf(files, options).addToServer(this.server);
+    reflectionOf(files.filter(isPublished), options).addToServer(this.server);
     this.health.addToServer(this.server);
     const { tls } = this.config;
     const credentials =
@@ -145,13 +145,13 @@ export class GrpcServer implements Drainable {
   private guarded(path: string, method: GrpcMethod): UntypedHandleCall {
     return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
       // Streams bring their requests later, one by one.
-      if (call.request === UNREADABLE) {
-        const refusal = new Refusal('BODY_MALFORMED', 'The request is no message of this method.');
-        this.refuse(new GrpcAnswer(call), refusal, callback);
-      } else if (method.kind === 'raw')
+      if (call.request === UNREADABLE) this.refuse(new GrpcAnswer(call), unreadable(), callback);
+      else if (method.kind === 'raw')
         (method.implementation as (call: unknown, callback: unknown) => void)(call, callback);
       else if (method.kind === 'stream')
         void this.stream(path, method, call as unknown as ServerWritableStream<unknown, unknown>);
+      else if (method.kind === 'client-stream')
+        void this.collect(path, method, call as unknown as ServerReadableStream<unknown, unknown>, callback);
       else void this.run(path, method, call, callback);
     };
   }
@@ -167,7 +167,7 @@ export class GrpcServer implements Drainable {
     let principalId: string | null = null;
     let code: number = rpcCode.OK;
     try {
-      const context = await this.contextOf(path, requires, answer);
+      const context = await this.contextOf(path, requires, answer, call.request);
       principalId = context.principal.id;
       const response = await withinDeadline(call, async () => handle(call.request, context));
       callback(null, response, answer.trailers);
@@ -187,7 +187,7 @@ export class GrpcServer implements Drainable {
     let principalId: string | null = null;
     let code: number = rpcCode.OK;
     try {
-      const context = await this.contextOf(path, requires, answer);
+      const context = await this.contextOf(path, requires, answer, call.request);
       principalId = context.principal.id;
       for await (const message of handle(call.request, context)) {
         if (!call.cancelled && !call.write(message)) await taken(call);
@@ -199,6 +199,31 @@ export class GrpcServer implements Drainable {
       code = this.refuse(answer, error, (status) => {
         call.emit('error', status);
       });
+    }
+    this.note(path, code, beganMs, answer.requestId, principalId);
+  }
+
+  private async collect(
+    path: string,
+    { requires, handle }: ClientStreamMethod,
+    call: ServerReadableStream<unknown, unknown>,
+    callback: sendUnaryData<unknown>,
+  ): Promise<void> {
+    const beganMs = performance.now();
+    const answer = new GrpcAnswer(call);
+    const messages = arriving(call);
+    let principalId: string | null = null;
+    let code: number = rpcCode.OK;
+    try {
+      refuseKey(headerOf(call.metadata, 'idempotency-key'));
+      const first = await messages.next();
+      const context = await this.contextOf(path, requires, answer, first.value ?? {});
+      principalId = context.principal.id;
+      callback(null, await handle(beginningWith(first, messages), context), answer.trailers);
+    } catch (error) {
+      code = this.refuse(answer, error, callback);
+    } finally {
+      await messages.return(undefined);
     }
     this.note(path, code, beganMs, answer.requestId, principalId);
   }
@@ -222,9 +247,10 @@ export class GrpcServer implements Drainable {
     path: string,
     requires: UnaryMethod['requires'],
     answer: GrpcAnswer,
+    request: unknown,
   ): Promise<RequestContext> {
     const { call, requestId } = answer;
-    const { request, metadata } = call;
+    const { metadata } = call;
     const header = (name: string): string | undefined => headerOf(metadata, name);
     const ip = callerAddress(addressOfPeer(call.getPeer()), header('x-forwarded-for'), this.config.trustedProxies);
     const ids = idFieldsOf(request);
@@ -277,33 +303,6 @@ export class GrpcServer implements Drainable {
     callback({ code, details: refusal.detail, metadata: trailers });
     return code;
   }
-}
-
-const orUnreadable = (deserialize: (bytes: Buffer) => unknown) => (bytes: Buffer) => {
-  try {
-    return deserialize(bytes);
-  } catch {
-    return UNREADABLE;
-  }
-};
-
-/** Until the caller has taken what was written, or is gone. */
-async function taken(call: ServerWritableStream<unknown, unknown>): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    const settle = (end: () => void) => (): void => {
-      clearTimeout(timer);
-      call.off('drain', onTaken).off('cancelled', onTaken);
-      end();
-    };
-    const onTaken = settle(resolve);
-    const timer = setTimeout(
-      settle(() => {
-        reject(new Refusal('REQUEST_TIMEOUT', `Nothing was taken for ${STREAM_STALL_MS_MAX} ms.`));
-      }),
-      STREAM_STALL_MS_MAX,
-    );
-    call.on('drain', onTaken).on('cancelled', onTaken);
-  });
 }
 
 /** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */
