@@ -54,7 +54,7 @@ export class InProcessSteward {
     await app.get(AdminBootstrap, { strict: false }).ensureBootstrap(() => undefined);
     await app.listen(0, '127.0.0.1');
     const steward = new InProcessSteward(app, storage, scratch, await app.getUrl());
-    steward.tokens['root'] = (await readFile(join(dataDir, 'bootstrap-admin.key'), 'utf8')).trim();
+    steward.tokens['root'] = (await readFile(join(config.dataDir, 'bootstrap-admin.key'), 'utf8')).trim();
     return steward;
   }
 
@@ -83,7 +83,9 @@ export class InProcessSteward {
     });
     const text = await response.text();
     const { status, headers: answered } = response;
-    return { status, headers: answered, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+    // What is no JSON document, such as CSV, is a text.
+    const isJson = /[/+]json\b/.test(answered.get('content-type') ?? '');
+    return { status, headers: answered, body: text === '' ? undefined : isJson ? (JSON.parse(text) as unknown) : text };
   };
 
   /** A call that must succeed. */

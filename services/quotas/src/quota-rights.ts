@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { HeadUnreached, IndexFollower, Refusal } from '#libs/eventsourcing';
-import { AccessIndex, Gatekeeper, type RequestContext, Targets } from '#libs/platform';
+import { AccessIndex, Gatekeeper, type RequestContext, Targets, type VisibleScope } from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
 import { resourceOf } from './domain/catalogue.js';
 import type { LimitWish, MemberStanding } from './domain/commands.js';
@@ -14,6 +14,25 @@ interface Name {
 
 /** Of whom a list of a project may show something: of everybody, or of the caller alone (null: of nobody). */
 export type Audience = { readonly kind: 'all' } | { readonly kind: 'own'; readonly userId: string | null };
+
+/** The guard has found some rule that reaches the project; which of the caller's rules do is told here. */
+export function audienceOf(visible: readonly VisibleScope[], tenantId: string | null, projectId: string): Audience {
+  let userId: string | null = null;
+  for (const scope of visible)
+    switch (scope.kind) {
+      case 'all':
+        return { kind: 'all' };
+      case 'tenant':
+        if (scope.tenantId === tenantId) return { kind: 'all' };
+        break;
+      case 'project':
+        if (scope.projectId === projectId) return { kind: 'all' };
+        break;
+      case 'own':
+        if (scope.projectId === projectId && scope.ownerType === 'user') userId = scope.ownerId;
+    }
+  return { kind: 'own', userId };
+}
 
 export const isSeenBy = (audience: Audience, userId: string): boolean =>
   audience.kind === 'all' || audience.userId === userId;
@@ -37,24 +56,8 @@ export class QuotaRights {
     await this.gatekeeper.authorize(context, 'reservations:read', () => this.targets.member(projectId, userId));
   }
 
-  /** The guard has found some rule that reaches the project; which ones do is told here. */
   audience({ access: { visible } }: RequestContext, projectId: string): Audience {
-    const tenantId = this.access.project(projectId)?.tenantId;
-    let userId: string | null = null;
-    for (const scope of visible)
-      switch (scope.kind) {
-        case 'all':
-          return { kind: 'all' };
-        case 'tenant':
-          if (scope.tenantId === tenantId) return { kind: 'all' };
-          break;
-        case 'project':
-          if (scope.projectId === projectId) return { kind: 'all' };
-          break;
-        case 'own':
-          if (scope.projectId === projectId && scope.ownerType === 'user') userId = scope.ownerId;
-      }
-    return { kind: 'own', userId };
+    return audienceOf(visible, this.access.project(projectId)?.tenantId ?? null, projectId);
   }
 
   /** What was used is read by whoever may read the quota: of a member, or (null) of the whole project. */
