@@ -47,6 +47,7 @@ const table = {
   'catalogue:read':         ['read', 'all', 'all', 'all', 'all', 'all', 'all'],
   'catalogue:write':        ['write', '-',  '-',   '-',   'all', '-',   '-'],
   'quotas:read':            ['read', 'own', 'all', 'all', 'all', 'all', 'all'],
+  'quotas:history':         ['read', 'own', 'all', 'all', 'all', '-',   'all'],
   'quotas:write':           ['write', '-',  '-',   'all', 'all', '-',   '-'],
   'quotas:write-member':    ['write', '-',  'all', 'all', 'all', '-',   '-'],
   'reservations:read':      ['read', 'own', 'all', 'all', 'all', 'all', 'all'],

@@ -7,10 +7,12 @@ import {
   IdField,
   IntegerField,
   ObjectListField,
+  PAGE_LIMIT_MAX,
   PageQuery,
   refuseSecret,
   TextField,
   TextMapField,
+  TimeField,
 } from '#libs/platform';
 import { isLimit } from './domain/catalogue.js';
 import type { CommitReservation, LimitWish, RequestMode } from './domain/commands.js';
@@ -279,12 +281,30 @@ export class ResizeBody {
   mode?: RequestMode;
 }
 
-export class ReservationsQuery extends PageQuery {
+export const CsvChoice = (): PropertyDecorator =>
+  EnumField(['json', 'csv'], { optional: true, description: 'Before what `Accept` asks for.' });
+
+/** What is a page of JSON, or all of it as CSV. */
+export class ReportQuery {
+  @IntegerField({ min: 1, max: PAGE_LIMIT_MAX, optional: true, description: 'Of a JSON page; 50 if absent.' })
+  limit?: number;
+
+  @TextField({ max: 2048, optional: true, description: '`page.nextCursor` of the JSON page before.' })
+  cursor?: string;
+
+  @CsvChoice()
+  format?: 'json' | 'csv';
+}
+
+export class ReservationsQuery extends ReportQuery {
   @IdField({ optional: true })
   userId?: string;
 
   @EnumField(['open', 'committed', 'released', 'expired'], { optional: true, description: 'Open unless told.' })
   status?: 'open' | 'committed' | 'released' | 'expired';
+
+  @TimeField({ optional: true, description: 'Those that expire, or expired, before then.' })
+  expiresBefore?: string;
 }
 
 export class AllocationsQuery extends PageQuery {

@@ -2,18 +2,20 @@ import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { IndexFollower } from '#libs/eventsourcing';
 import { MemberUsage } from '#libs/platform';
-import { ReactorHost } from '#libs/postgres';
+import { ProjectionHost, ReactorHost } from '#libs/postgres';
 import { AllocationsController } from './allocations.controller.js';
 import { CatalogueIndex } from './catalogue-index.js';
 import { CatalogueController } from './catalogue.controller.js';
 import { QuotaMemberUsage } from './members/quota-member-usage.js';
 import { QuotaOffboarding } from './members/quota-offboarding.reactor.js';
-import { ProjectMembers } from './project-members.js';
 import { QuotaRights } from './quota-rights.js';
 import { quotaCommandHandlers } from './quota.commands.js';
 import { quotaQueryHandlers } from './quota.queries.js';
 import { QuotasGrpc } from './quotas.grpc.js';
 import { QuotasController } from './quotas.controller.js';
+import { reportQueryHandlers } from './read-models/report.queries.js';
+import { ReportsController } from './read-models/reports.controller.js';
+import { quotasProjection } from './read-models/quotas.projection.js';
 import { ReconcileUsageHandler } from './reconcile/reconcile.command.js';
 import { ReconcileController } from './reconcile/reconcile.controller.js';
 import { TakenReports } from './reconcile/taken-report.js';
@@ -32,10 +34,10 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
     ReservationsController,
     AllocationsController,
     ReconcileController,
+    ReportsController,
   ],
   providers: [
     CatalogueIndex,
-    ProjectMembers,
     QuotaOffboarding,
     QuotaRights,
     QuotasGrpc,
@@ -45,6 +47,7 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
     { provide: MemberUsage, useClass: QuotaMemberUsage },
     ...quotaCommandHandlers,
     ...quotaQueryHandlers,
+    ...reportQueryHandlers,
     ...quotaWriterProviders,
   ],
   exports: [MemberUsage, QuotaLedgers],
@@ -53,12 +56,14 @@ export class QuotasModule implements OnModuleInit {
   constructor(
     @Inject(IndexFollower) private readonly follower: IndexFollower,
     private readonly catalogue: CatalogueIndex,
+    private readonly projections: ProjectionHost,
     private readonly reactors: ReactorHost,
     private readonly offboarding: QuotaOffboarding,
   ) {}
 
   onModuleInit(): void {
     this.follower.register(this.catalogue);
+    this.projections.register(quotasProjection);
     this.reactors.register(this.offboarding);
   }
 }

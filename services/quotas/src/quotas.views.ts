@@ -26,6 +26,12 @@ const amount = { min: 0, max: Number.MAX_SAFE_INTEGER };
 const list = { itemsMax: 10_000 };
 export const ShownLimit = (options: FieldOptions = {}): PropertyDecorator =>
   CustomField(() => undefined, limitSchema, options);
+export const ShownLimitOr = (other: string, options: FieldOptions = {}): PropertyDecorator =>
+  CustomField(
+    () => undefined,
+    { oneOf: [limitSchema.oneOf[0], { type: 'string', enum: ['unlimited', other] }] },
+    options,
+  );
 const ShownPosition = (): PropertyDecorator => TextField({ max: 64, nullable: true });
 
 export class ScopeView implements QuotaScope {
@@ -139,7 +145,7 @@ export class LimitView {
   @TextField({ max: 32 })
   unit!: string;
 
-  @CustomField(() => undefined, { oneOf: [...limitSchema.oneOf.slice(0, 1), { type: 'string' }] })
+  @ShownLimitOr('inherit')
   limit!: QuotaLimit | 'inherit';
 
   @ShownLimit()
@@ -292,7 +298,7 @@ class PageInfo {
   hasMore!: boolean;
 }
 
-class PagedView {
+export class PagedView {
   @ObjectField(() => PageInfo)
   page!: PageInfo;
 }
