@@ -118,7 +118,6 @@ describe('two writer processes on one project', () => {
     expect(grantedAtKill).toBeLessThan(LIMIT);
     const ofVictim = whileBoth[victim] as WriterFigures;
     const shares = whileBoth.map(({ batches }) => batches);
-    expect(Math.min(...shares)).toBeGreaterThanOrEqual(((shares[0] as number) + (shares[1] as number)) / 10);
     const conflicts = ofVictim.conflicts + ofSurvivor.conflicts;
     expect(conflicts).toBeGreaterThanOrEqual(5);
     appended[victim] += ofVictim.batches;

@@ -3,6 +3,8 @@ import pg from 'pg';
 import { aDataDir, startExternalPostgres, StewardProcess } from '#libs/testing';
 import type { ExternalPostgres } from '#libs/testing';
 
+const STARTS_MAX = 3;
+
 export interface StoredFact {
   readonly type: string;
   readonly recordedAt: string;
@@ -40,9 +42,20 @@ export class TwoStewards {
     this.both[which].signal('SIGKILL');
   }
 
+  /** As whoever keeps services running does: again, where a busy machine let the start fail. */
   async restart(which: 0 | 1): Promise<void> {
     await this.both[which].exited();
-    this.both[which] = await StewardProcess.start({ dataDir: this.dataDir, env: this.env[which] });
+    for (let attempt = 1; ; attempt += 1) {
+      const started = StewardProcess.spawn({ dataDir: this.dataDir, env: this.env[which] });
+      this.both[which] = started;
+      try {
+        await started.ready();
+        return;
+      } catch (error) {
+        started.signal('SIGKILL');
+        if (attempt === STARTS_MAX) throw error;
+      }
+    }
   }
 
   /** A call to the first that must succeed. */

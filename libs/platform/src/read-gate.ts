@@ -14,6 +14,8 @@ export abstract class ReadModels {
 export abstract class AcknowledgedPositions {
   abstract of(tenantId: string | null): Position | undefined;
   abstract max(): Position | undefined;
+  /** For what another process appended for this one. */
+  abstract note(tenantId: string | null, position: Position): void;
 }
 
 /**

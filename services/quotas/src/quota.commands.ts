@@ -105,14 +105,22 @@ function bodyHashOf({ items, ...rest }: Pick<Reserve, 'items'>): string {
     .digest('hex');
 }
 
+type OfHolder =
+  | {
+      readonly type: 'CommitReservation' | 'ReleaseReservation' | 'ExtendReservation' | 'ResizeAllocation';
+      readonly id: string;
+    }
+  | Of<'ReleaseAllocation'>;
+
 const holderOf = (entry: Entry | undefined): string | undefined =>
   entry?.kind === 'resolved' ? entry.was.userId : entry?.userId;
 
-function holderIn(state: ProjectQuota, wish: Exclude<UsageWish, { userId: string }>): string {
+/** Whose the reservation or allocation is. */
+export function holderIn(state: ProjectQuota, wish: OfHolder): string {
   switch (wish.type) {
     case 'ResizeAllocation':
     case 'ReleaseAllocation': {
-      const by = wish.type === 'ResizeAllocation' ? wish : wish.by;
+      const by = wish.type === 'ReleaseAllocation' ? wish.by : wish;
       const id =
         'id' in by ? by.id : (state.liveByRef.get(by.resourceRef) ?? state.goneRefs.get(by.resourceRef)?.id ?? '');
       const holder = holderOf(state.entries.get(id));
@@ -142,7 +150,8 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
     await rights.mayWriteFor(context, projectId, userId);
     const forces = ('mode' in wish && wish.mode === 'FORCE') || ('onExpired' in wish && wish.onExpired === 'force');
     if (forces) await rights.mayForce(context, projectId);
-    return ledgers.run(projectId, await this.commandOf(projectId, userId, wish), context.command());
+    const command = await this.commandOf(projectId, userId, wish);
+    return ledgers.run(projectId, command, context.command(), context.principal);
   }
 
   private holder(projectId: string, wish: Exclude<UsageWish, { userId: string }>): Promise<string> {
@@ -200,7 +209,7 @@ export class ChangeLimitHandler implements ICommandHandler<ChangeLimitCommand> {
     await this.rights.catalogueHas([change]);
     const { userId } = change.scope;
     if (userId !== null && change.type === 'SetQuota') await this.rights.isMember(projectId, userId);
-    return this.ledgers.run(projectId, change, commandWith(context, reason));
+    return this.ledgers.run(projectId, change, commandWith(context, reason), context.principal);
   }
 }
 
@@ -217,7 +226,7 @@ export class BulkSetLimitsHandler implements ICommandHandler<BulkSetLimitsComman
     await this.rights.catalogueHas(items);
     for (const userId of new Set(items.flatMap(({ scope }) => scope.userId ?? [])))
       await this.rights.isMember(projectId, userId);
-    return this.ledgers.run(projectId, change, commandWith(context, reason));
+    return this.ledgers.run(projectId, change, commandWith(context, reason), context.principal);
   }
 }
 
@@ -226,7 +235,7 @@ export class ChangeQuotaPolicyHandler implements ICommandHandler<ChangeQuotaPoli
   constructor(private readonly ledgers: QuotaLedgers) {}
 
   execute({ projectId, change, context }: ChangeQuotaPolicyCommand): Promise<QuotaOutcome<PolicyChange['type']>> {
-    return this.ledgers.run(projectId, change, context.command());
+    return this.ledgers.run(projectId, change, context.command(), context.principal);
   }
 }
 

@@ -61,6 +61,20 @@ export class LeaseSession {
 
 const ignore = (): void => undefined;
 
+/** The names under a prefix that somebody holds at this moment, sorted. */
+export async function heldLeases(session: LeaseSession, prefix: string, deadlineMs: number): Promise<string[]> {
+  const { rows } = await session.query<{ name: string }>(
+    `select l.name from projections.leases l
+     where starts_with(l.name, $1) and l.expires_at > clock_timestamp() and exists (
+       select from pg_stat_activity a
+       where a.pid = l.session_pid and coalesce(a.backend_start = l.session_started_at, true))
+     order by l.name`,
+    [prefix],
+    deadlineMs,
+  );
+  return rows.map(({ name }) => name);
+}
+
 /** One holder at a time, by the database's clock; every new holder has a higher epoch. */
 export class Lease {
   private readonly ending = new AbortController();

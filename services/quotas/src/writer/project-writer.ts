@@ -43,6 +43,8 @@ export interface WriterOptions {
   readonly limits: WriterLimits;
   readonly snapshots?: SnapshotShelf;
   readonly watch?: WriterWatch;
+  /** False while another process expires what is due here when nobody asks. */
+  readonly owns?: () => boolean;
 }
 
 interface Round {
@@ -163,6 +165,7 @@ export class ProjectWriter {
     const dueInMs = Date.parse(due.expiresAt) - this.options.ledger.clock.nowMs();
     const waitMs = Math.min(Math.max(dueInMs, failed ? RETRY_SWEEP_MS : 1), TIMER_MS_MAX);
     this.timer = setTimeout(() => {
+      if (this.options.owns?.() === false) return;
       this.look(() => undefined).catch(() => undefined);
     }, waitMs);
     this.timer.unref();

@@ -1,9 +1,10 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
-import { type CommandContext, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
-import { AccessIndex, LEDGER } from '#libs/platform';
+import { asRefusal, type CommandContext, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
+import { AccessIndex, AcknowledgedPositions, LEDGER, type Principal } from '#libs/platform';
 import { CatalogueIndex } from '../catalogue-index.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
+import { OwnerClient } from '../forwarding/owner-client.js';
 import type { QuotaOutcome } from './mailbox.js';
 import { ProjectWriter } from './project-writer.js';
 import { QuotaMetrics } from './quota-metrics.js';
@@ -22,10 +23,31 @@ export class QuotaLedgers implements OnModuleDestroy {
     private readonly catalogue: CatalogueIndex,
     private readonly metrics: QuotaMetrics,
     private readonly snapshots: QuotaSnapshots,
+    private readonly owners: OwnerClient,
+    @Inject(AcknowledgedPositions) private readonly acknowledged: AcknowledgedPositions,
   ) {}
 
-  /** Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes. */
-  run<Command extends QuotaCommand>(
+  /**
+   * Decided by the process that the project belongs to, which asks again what `principal` may; without one, unless the
+   * program itself does it, decided here. Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH,
+   * EVENT_TOO_LARGE, OVERLOADED and the store's codes.
+   */
+  async run<Command extends QuotaCommand>(
+    projectId: string,
+    command: Command,
+    context: CommandContext,
+    principal: Principal | null = null,
+  ): Promise<QuotaOutcome<Command['type']>> {
+    const answered = await this.owners.run(projectId, command, context, principal).catch((error: unknown) => {
+      throw asRefusal(error);
+    });
+    if (answered === undefined) return this.runHere(projectId, command, context);
+    if (answered.position !== null) this.acknowledged.note(this.tenantOf(projectId), answered.position);
+    return answered;
+  }
+
+  /** As `run`, and decided by this process whoever the project belongs to. */
+  runHere<Command extends QuotaCommand>(
     projectId: string,
     command: Command,
     context: CommandContext,
@@ -57,17 +79,23 @@ export class QuotaLedgers implements OnModuleDestroy {
   }
 
   private opened(projectId: string): ProjectWriter {
-    const project = this.access.project(projectId);
-    if (project === undefined) throw new Refusal('NOT_FOUND', 'There is no such project.');
+    const tenantId = this.tenantOf(projectId);
     if (this.writers.size >= WRITER_LIMITS.idleProjectsMax) this.unloadOne();
     return new ProjectWriter({
       ledger: this.ledger,
-      scope: { tenantId: project.tenantId, projectId },
+      scope: { tenantId, projectId },
       catalogue: () => this.catalogue.now,
       limits: WRITER_LIMITS,
       snapshots: this.snapshots,
       watch: this.metrics,
+      owns: () => this.owners.isOwn(projectId),
     });
+  }
+
+  private tenantOf(projectId: string): string {
+    const project = this.access.project(projectId);
+    if (project === undefined) throw new Refusal('NOT_FOUND', 'There is no such project.');
+    return project.tenantId;
   }
 
   private unloadOne(): void {

@@ -1,0 +1,84 @@
+import { Injectable } from '@nestjs/common';
+import { Refusal } from '#libs/eventsourcing';
+import type { Principal } from '#libs/platform';
+import type { MemberStanding, QuotaCommand, Reserve } from '../domain/commands.js';
+import { holderIn } from '../quota.commands.js';
+import { QuotaRights } from '../quota-rights.js';
+import { QuotaLedgers } from '../writer/quota-ledgers.js';
+
+/** What a caller may ask of a project's owner, by command: the rules of the routes, for commands that come by none. */
+@Injectable()
+export class CommandRights {
+  constructor(
+    private readonly rights: QuotaRights,
+    private readonly ledgers: QuotaLedgers,
+  ) {}
+
+  /** The command with the member's standing as it is known here. Refuses as the routes do. */
+  async permitted(projectId: string, command: QuotaCommand, principal: Principal | null): Promise<QuotaCommand> {
+    if (principal !== null) await this.authorize({ principal }, projectId, command);
+    return this.withStanding(projectId, command);
+  }
+
+  private async authorize(
+    caller: { readonly principal: Principal },
+    projectId: string,
+    command: QuotaCommand,
+  ): Promise<void> {
+    const { rights } = this;
+    switch (command.type) {
+      case 'Reserve':
+      case 'Allocate':
+        await rights.mayWriteFor(caller, projectId, command.userId);
+        if (command.mode === 'FORCE') await rights.mayForce(caller, projectId);
+        return;
+      case 'CommitReservation':
+      case 'ReleaseReservation':
+      case 'ExtendReservation':
+      case 'ResizeAllocation':
+      case 'ReleaseAllocation': {
+        await rights.mayWriteFor(caller, projectId, await this.holder(projectId, command));
+        const forces =
+          ('mode' in command && command.mode === 'FORCE') || ('onExpired' in command && command.onExpired === 'force');
+        if (forces) await rights.mayForce(caller, projectId);
+        return;
+      }
+      case 'SetQuota':
+      case 'ClearQuota':
+        return rights.maySet(caller, projectId, [command]);
+      case 'BulkSetQuota':
+        return rights.maySet(caller, projectId, command.items);
+      case 'SetQuotaPolicy':
+      case 'FreezeQuota':
+      case 'UnfreezeQuota':
+        return rights.maySet(caller, projectId, [{ scope: { type: 'project', userId: null } }]);
+      case 'Reconcile':
+        return rights.mayForce(caller, projectId);
+      case 'ExpireReservation':
+      case 'CloseQuota':
+      case 'RemoveQuotaMember':
+        throw new Refusal('FORBIDDEN', 'This is done by Steward itself.');
+    }
+  }
+
+  private async withStanding(projectId: string, command: QuotaCommand): Promise<QuotaCommand> {
+    if (!('standing' in command)) return command;
+    const isNew = command.type === 'Reserve' || command.type === 'Allocate';
+    if (isNew) await this.rights.projectIsActive(projectId);
+    const userId = isNew ? command.userId : await this.holder(projectId, command);
+    return { ...command, standing: await this.standing(projectId, userId, command.items ?? []) };
+  }
+
+  private async standing(projectId: string, userId: string, items: Reserve['items']): Promise<MemberStanding> {
+    await this.rights.catalogueHas(items);
+    return this.rights.standing(
+      projectId,
+      userId,
+      items.map(({ service }) => service),
+    );
+  }
+
+  private holder(projectId: string, command: Parameters<typeof holderIn>[1]): Promise<string> {
+    return this.ledgers.look(projectId, (state) => holderIn(state, command));
+  }
+}
