@@ -3,15 +3,14 @@ import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import type { QuotaScope } from '#libs/contracts';
 import { Context, type RequestContext, Requires, TakesBulkBody } from '#libs/platform';
-import type { PolicyAnswer } from './domain/commands.js';
 import { BulkSetLimitsCommand, ChangeLimitCommand, ChangeQuotaPolicyCommand } from './quota.commands.js';
-import { answeredLimit } from './quota-answers.js';
-import { GetLimitQuery, GetOwnQuotasQuery, GetQuotaPolicyQuery, GetQuotasQuery } from './quota.queries.js';
+import { answeredLimit, answeredPolicy } from './quota-answers.js';
+import { GetLimitQuery, GetOwnQuotasQuery, GetQuotaPolicyQuery } from './quota.queries.js';
+import { bulkOf, byDefault, clearingOf, limitOf, ofMember, ofProject } from './quota-wish.js';
 import {
   BulkSetLimitsBody,
   ClearLimitBody,
   FreezeBody,
-  type LimitItemBody,
   LimitPath,
   MemberLimitPath,
   ProjectPath,
@@ -19,24 +18,7 @@ import {
   QuotasQuery,
   SetLimitBody,
 } from './quotas.dto.js';
-import {
-  BulkLimitsView,
-  limitView,
-  LimitView,
-  OwnQuotasView,
-  ProjectQuotasView,
-  QuotaPolicyView,
-} from './quotas.views.js';
-import type { QuotaOutcome } from './writer/mailbox.js';
-
-const ofProject: QuotaScope = { type: 'project', userId: null };
-const byDefault: QuotaScope = { type: 'memberDefault', userId: null };
-const of = (userId: string): QuotaScope => ({ type: 'member', userId });
-
-const scopeOf = ({ scope, userId }: LimitItemBody): QuotaScope =>
-  (scope ?? (userId === undefined ? 'project' : 'member')) === 'member'
-    ? of(userId ?? '')
-    : { type: scope ?? 'project', userId: null };
+import { bulkLimitsView, BulkLimitsView, LimitView, OwnQuotasView, QuotaPolicyView } from './quotas.views.js';
 
 @ApiTags('quotas')
 @Controller('/v1/projects/:projectId')
@@ -45,19 +27,6 @@ export class QuotasController {
     private readonly commands: CommandBus,
     private readonly queries: QueryBus,
   ) {}
-
-  @Get('quotas')
-  @Requires('quotas:read', 'project')
-  @ApiOkResponse({ type: ProjectQuotasView })
-  async page(
-    @Param() { projectId }: ProjectPath,
-    @Query() { service }: QuotasQuery,
-    @Context() context: RequestContext,
-  ): Promise<ProjectQuotasView> {
-    const view = await this.queries.execute(new GetQuotasQuery(projectId, service, context));
-    context.answered({ position: view.position });
-    return view;
-  }
 
   @Get('quotas/me')
   @Requires('quotas:read', 'self')
@@ -79,26 +48,13 @@ export class QuotasController {
   @ApiOkResponse({ type: BulkLimitsView })
   async bulk(
     @Param() { projectId }: ProjectPath,
-    @Body() { items, atomic = true, dryRun = false, force = false, reason }: BulkSetLimitsBody,
+    @Body() body: BulkSetLimitsBody,
     @Context() context: RequestContext,
   ): Promise<BulkLimitsView> {
-    const wishes = items.map((item) => ({
-      scope: scopeOf(item),
-      service: item.service,
-      resource: item.resource,
-      limit: item.limit,
-      soft: item.soft ?? null,
-      ifMatch: item.ifMatch,
-    }));
-    const change = { type: 'BulkSetQuota', items: wishes, atomic, dryRun, force } as const;
-    const command = new BulkSetLimitsCommand(projectId, change, reason ?? null, context);
+    const command = new BulkSetLimitsCommand(projectId, bulkOf(body), body.reason ?? null, context);
     const { answer, position } = await this.commands.execute(command);
     context.answered({ position });
-    return {
-      results: answer.results.map((result) =>
-        result.status === 'done' ? { status: 'done', limit: limitView(result.limit) } : result,
-      ),
-    };
+    return bulkLimitsView(answer);
   }
 
   @Post('quotas/freeze')
@@ -209,7 +165,7 @@ export class QuotasController {
   @Requires('quotas:read', 'member')
   @ApiOkResponse({ type: LimitView })
   memberLimit(@Param() path: MemberLimitPath, @Context() context: RequestContext): Promise<LimitView> {
-    return this.limitAt(path, of(path.userId), context);
+    return this.limitAt(path, ofMember(path.userId), context);
   }
 
   @Put('members/:userId/quotas/:service/:resource')
@@ -220,7 +176,7 @@ export class QuotasController {
     @Body() body: SetLimitBody,
     @Context() context: RequestContext,
   ): Promise<LimitView> {
-    return this.set(path, of(path.userId), body, context);
+    return this.set(path, ofMember(path.userId), body, context);
   }
 
   @Delete('members/:userId/quotas/:service/:resource')
@@ -231,7 +187,7 @@ export class QuotasController {
     @Body() body: ClearLimitBody,
     @Context() context: RequestContext,
   ): Promise<LimitView> {
-    return this.clear(path, of(path.userId), body, context);
+    return this.clear(path, ofMember(path.userId), body, context);
   }
 
   private async limitAt(
@@ -246,38 +202,24 @@ export class QuotasController {
   }
 
   private async set(
-    { projectId, service, resource }: LimitPath,
+    { projectId, ...name }: LimitPath,
     scope: QuotaScope,
-    { limit, soft = null, force = false, reason }: SetLimitBody,
+    body: SetLimitBody,
     context: RequestContext,
   ): Promise<LimitView> {
-    const { ifMatch } = context;
-    const change = { type: 'SetQuota', scope, service, resource, limit, soft, force, ifMatch } as const;
-    return answeredLimit(
-      context,
-      await this.commands.execute(new ChangeLimitCommand(projectId, change, reason ?? null, context)),
-    );
+    const change = limitOf(scope, name, body, context.ifMatch);
+    const command = new ChangeLimitCommand(projectId, change, body.reason ?? null, context);
+    return answeredLimit(context, await this.commands.execute(command));
   }
 
   private async clear(
-    { projectId, service, resource }: LimitPath,
+    { projectId, ...name }: LimitPath,
     scope: QuotaScope,
-    { force = false, reason }: ClearLimitBody,
+    body: ClearLimitBody,
     context: RequestContext,
   ): Promise<LimitView> {
-    const change = { type: 'ClearQuota', scope, service, resource, force, ifMatch: context.ifMatch } as const;
-    return answeredLimit(
-      context,
-      await this.commands.execute(new ChangeLimitCommand(projectId, change, reason ?? null, context)),
-    );
+    const change = clearingOf(scope, name, body, context.ifMatch);
+    const command = new ChangeLimitCommand(projectId, change, body.reason ?? null, context);
+    return answeredLimit(context, await this.commands.execute(command));
   }
-}
-
-function answeredPolicy(
-  context: RequestContext,
-  { answer, position }: QuotaOutcome & { readonly answer: PolicyAnswer },
-): QuotaPolicyView {
-  const { overcommit, frozen, closed, revision } = answer;
-  context.answered({ revision, position });
-  return { overcommit, frozen, closed };
 }

@@ -1,20 +1,17 @@
-import { randomUUID } from 'node:crypto';
-import { Body, Controller, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
-import { Refusal } from '#libs/eventsourcing';
-import { Context, type Page, type RequestContext, Requires, TakesBulkBody } from '#libs/platform';
+import { Context, type RequestContext, Requires, TakesBulkBody } from '#libs/platform';
 import { answeredMade } from './quota-answers.js';
-import { ChangeUsageCommand, type UsageWish } from './quota.commands.js';
-import { GetReservationQuery, ListReservationsQuery } from './quota.queries.js';
+import { ChangeUsageCommand } from './quota.commands.js';
+import { GetReservationQuery } from './quota.queries.js';
+import { commitOf, reservationOf } from './quota-wish.js';
 import {
   CommitBody,
   ExtendBody,
   ProjectPath,
-  ReservationsQuery,
   ReserveBatchBody,
   ReserveBody,
-  TTL_SECONDS_DEFAULT,
   UsagePath,
 } from './quotas.dto.js';
 import {
@@ -23,32 +20,23 @@ import {
   type BatchResultView,
   checkView,
   type CheckView,
-  ReservationList,
   reservationView,
   ReservationView,
   ReserveBatchView,
 } from './quotas.views.js';
+import { type BatchResult, ReserveBatchCommand } from './reserve-batch.command.js';
 import type { QuotaOutcome } from './writer/mailbox.js';
 
-const wishOf = (body: ReserveBody): Extract<UsageWish, { type: 'Reserve' }> => ({
-  type: 'Reserve',
-  id: body.id,
-  userId: body.userId,
-  items: body.items,
-  ttlSeconds: body.ttlSeconds ?? TTL_SECONDS_DEFAULT,
-  mode: body.mode ?? 'ENFORCE',
-  resourceRef: body.resourceRef ?? null,
-  labels: body.labels ?? {},
-});
-
-/** Each of many is a command of its own; all bear the correlation of the request that brought them. */
-function contextOfOne(context: RequestContext): RequestContext {
-  const commandId = randomUUID();
-  return { ...context, command: (options) => ({ ...context.command(options), commandId, requestHash: null }) };
-}
-
-const viewOf = ({ answer }: QuotaOutcome<'Reserve'>): ReservationView | CheckView =>
+const viewOf = (answer: QuotaOutcome<'Reserve'>['answer']): ReservationView | CheckView =>
   answer.kind === 'check' ? checkView(answer) : reservationView(answer);
+
+function resultView(result: BatchResult): BatchResultView {
+  const { id, status } = result;
+  if (status === 'done') return { id, status, reservation: viewOf(result.answer) };
+  const { code, detail, extra } = result.refusal;
+  const violations = extra.extensions?.['violations'];
+  return { id, status, code, detail, ...(violations === undefined ? {} : { violations }) };
+}
 
 @ApiTags('reservations')
 @Controller('/v1/projects/:projectId/reservations')
@@ -66,9 +54,9 @@ export class ReservationsController {
     @Body() body: ReserveBody,
     @Context() context: RequestContext,
   ): Promise<ReservationView | CheckView> {
-    const outcome = await this.commands.execute(new ChangeUsageCommand(projectId, wishOf(body), context));
+    const outcome = await this.commands.execute(new ChangeUsageCommand(projectId, reservationOf(body), context));
     answeredMade(context, outcome);
-    return viewOf(outcome);
+    return viewOf(outcome.answer);
   }
 
   /** Each by itself: one that is refused changes nothing of the others. The ids make it repeatable. */
@@ -82,34 +70,10 @@ export class ReservationsController {
     @Body() { reservations }: ReserveBatchBody,
     @Context() context: RequestContext,
   ): Promise<ReserveBatchView> {
-    const results = await Promise.all(
-      reservations.map(async (body): Promise<BatchResultView> => {
-        const { id } = body;
-        try {
-          const outcome = await this.commands.execute(
-            new ChangeUsageCommand(projectId, wishOf(body), contextOfOne(context)),
-          );
-          return { id, status: 'done', reservation: viewOf(outcome) };
-        } catch (error) {
-          if (!(error instanceof Refusal)) throw error;
-          const { code, detail, extra } = error;
-          const violations = extra.extensions?.['violations'];
-          return { id, status: 'refused', code, detail, ...(violations === undefined ? {} : { violations }) };
-        }
-      }),
-    );
-    return { results };
-  }
-
-  @Get()
-  @Requires('reservations:read', 'list')
-  @ApiOkResponse({ type: ReservationList })
-  list(
-    @Param() { projectId }: ProjectPath,
-    @Query() query: ReservationsQuery,
-    @Context() context: RequestContext,
-  ): Promise<Page<ReservationView>> {
-    return this.queries.execute(new ListReservationsQuery(projectId, query, context));
+    const command = new ReserveBatchCommand(projectId, reservations.map(reservationOf), context);
+    const { results, position } = await this.commands.execute(command);
+    context.answered({ position });
+    return { results: results.map(resultView) };
   }
 
   @Get(':id')
@@ -125,12 +89,11 @@ export class ReservationsController {
   @ApiOkResponse({ type: AllocationView })
   async commit(
     @Param() { projectId, id }: UsagePath,
-    @Body() { items, resourceRef, onExpired = 'fail' }: CommitBody,
+    @Body() body: CommitBody,
     @Context() context: RequestContext,
   ): Promise<AllocationView> {
-    const granted = { items: items ?? null, resourceRef: resourceRef ?? null };
-    const wish = { type: 'CommitReservation', id, ...granted, onExpired } as const;
-    const { answer, position } = await this.commands.execute(new ChangeUsageCommand(projectId, wish, context));
+    const command = new ChangeUsageCommand(projectId, commitOf(id, body), context);
+    const { answer, position } = await this.commands.execute(command);
     context.answered({ position });
     return allocationView(answer);
   }
