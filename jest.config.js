@@ -20,7 +20,14 @@ export default {
         '\\.int\\.spec\\.ts$',
         '\\.e2e\\.spec\\.ts$',
         '\\.fault\\.spec\\.ts$',
+        '/test/simulation/',
       ],
+    },
+    {
+      // Hundreds of thousands of random commands: pure like the unit tests, and far slower.
+      ...shared,
+      displayName: 'simulation',
+      testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'],
     },
     {
       ...shared,
