@@ -1,6 +1,6 @@
 // `npm run bench [-- group ...]`: measures, prints one table, and keeps the figures in test/bench/results/<date>.json.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -31,7 +31,13 @@ const options = { roundMs: Number(process.env.STEWARD_BENCH_ROUND_MS ?? 2000), l
 const rows = [];
 for (const name of asked.length > 0 ? asked : Object.keys(groups)) {
   console.log(`\n== ${name}`);
-  rows.push(...(await groups[name](options)));
+  try {
+    rows.push(...(await groups[name](options)));
+  } catch (error) {
+    // What the groups before it measured took minutes and is kept.
+    console.error(error);
+    process.exitCode = 1;
+  }
 }
 
 const cells = rows.map(({ id, what, figure, reference, ratio, target, met }) => [
@@ -58,5 +64,9 @@ const machine = {
 };
 mkdirSync(here('results'), { recursive: true });
 const file = here(`results/${new Date().toISOString().slice(0, 10)}.json`);
-writeFileSync(file, `${JSON.stringify({ machine, rows }, null, 2)}\n`);
+const measured = new Set(rows.map(({ id }) => id));
+const before = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).rows : [];
+const number = ({ id }) => Number(id.slice(1));
+const kept = [...before.filter(({ id }) => !measured.has(id)), ...rows].sort((a, b) => number(a) - number(b));
+writeFileSync(file, `${JSON.stringify({ machine, rows: kept }, null, 2)}\n`);
 console.log(`\nKept in test/bench/results. Shared machines are noisy: read the ratios, not the rates.`);

@@ -44,7 +44,10 @@ async function append(stream, tenantId, projectId, ...events) {
 }
 
 const globals = [
-  [platform.CONFIG, { verifyStalenessMaxMs: 30_000, authFailuresPerMinute: 20, trustedProxies: [], tls: undefined }],
+  [
+    platform.CONFIG,
+    { verifyStalenessMaxMs: 30_000, authFailuresPerMinute: 20, trustedProxies: [], tls: undefined, oidcIssuers: [] },
+  ],
   [platform.LOGGER, logger],
   [platform.CLOCK, { nowMs: () => Date.now(), now: () => new Date().toISOString() }],
   [platform.INSTALLATION_KEY, Buffer.alloc(32, 7)],
