@@ -44,9 +44,9 @@ const amountSchema = { type: 'integer', minimum: 0, maximum: AMOUNT_MAX };
 export const limitSchema = { oneOf: [amountSchema, { type: 'string', enum: ['unlimited'] }] };
 const wishSchema = { oneOf: [amountSchema, { type: 'string', enum: ['unlimited', 'inherit'] }] };
 
-/** Zero and what is too large have codes of their own, so the rules look at the amount. */
+/** Zero and what is too large have codes of their own, so they are left to the rules. */
 const AmountField = (): PropertyDecorator =>
-  CustomField((value) => (Number.isFinite(value) ? undefined : 'must be an integer'), {
+  CustomField((value) => (Number.isInteger(value) && Number(value) >= 0 ? undefined : 'must be an integer from 1'), {
     ...amountSchema,
     minimum: 1,
   });
