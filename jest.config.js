@@ -28,6 +28,7 @@ export default {
       ...shared,
       displayName: 'simulation',
       testMatch: ['<rootDir>/test/simulation/**/*.spec.ts'],
+      testPathIgnorePatterns: ['\\.int\\.spec\\.ts$'],
     },
     {
       ...shared,
