@@ -13,8 +13,9 @@ export interface MemberRemoval {
  */
 export abstract class MemberUsage {
   /**
-   * Why the member cannot leave so: MEMBER_HAS_USAGE (block) or TARGET_OVER_QUOTA (transfer); null if nothing stands in
-   * the way. Never asked for an orphan. Throws a Refusal (503) where it cannot be told, and then nothing is written.
+   * Why the member cannot leave so: MEMBER_HAS_USAGE (block) with what it holds; TARGET_OVER_QUOTA or SERVICE_NOT_GRANTED
+   * (transfer), where the receiver may not have it; null if nothing stands in the way. Never asked for an orphan. Throws
+   * a Refusal (503) where it cannot be told, and then nothing is written.
    */
   abstract objectionTo(projectId: string, userId: string, removal: MemberRemoval): Promise<Refusal | null>;
 }
