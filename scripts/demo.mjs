@@ -63,9 +63,9 @@ async function call(method, path, body) {
 
 const suffixed = (id, copy) => (copy === 0 ? id : `${id}-${copy + 1}`);
 
-/** Three rounds, each only of calls that depend on the rounds before. */
+/** Five rounds, each only of calls that depend on the rounds before. */
 function rounds() {
-  const [tenants, projects, members, keys] = [[], [], [], []];
+  const [tenants, projects, members, access, keys] = [[], [], [], [], []];
   for (let copy = 0; copy < size; copy += 1)
     for (const tenant of platform.tenants) {
       const tenantId = suffixed(tenant.id, copy);
@@ -76,8 +76,10 @@ function rounds() {
       for (const project of tenant.projects) {
         const projectId = suffixed(project.id, copy);
         projects.push(() => call('POST', `/v1/tenants/${tenantId}/projects`, { id: projectId, name: project.name }));
-        for (const { userId, role, displayName, email, keys: owned } of project.members) {
+        for (const { userId, role, displayName, email, services, keys: owned } of project.members) {
           members.push(() => call('PUT', `/v1/projects/${projectId}/members/${userId}`, { role, displayName, email }));
+          for (const service of services)
+            access.push(() => call('PUT', `/v1/projects/${projectId}/members/${userId}/services/${service}`, {}));
           for (const [n, key] of owned.entries())
             keys.push(() =>
               call('POST', `/v1/projects/${projectId}/keys`, {
@@ -89,7 +91,7 @@ function rounds() {
         }
       }
     }
-  return { tenants, projects, members, keys };
+  return { tenants, projects, members, access, keys };
 }
 
 function progress(done, total, what) {
