@@ -1,8 +1,9 @@
 import type { QuotaLimit } from '#libs/contracts';
 import type { Refusal } from '#libs/eventsourcing';
-import { parseStrictJson, withoutPosition } from '#libs/platform';
+import { type Page, parseStrictJson, readFields, withoutPosition } from '#libs/platform';
 import type { CatalogueResourceView, CatalogueView } from './catalogue.views.js';
 import type { AllocationAnswer, CheckAnswer, ReservationAnswer, Violation } from './domain/commands.js';
+import { ProjectPath } from './quotas.dto.js';
 import {
   allocationView,
   type BulkLimitsView,
@@ -12,6 +13,7 @@ import {
   reservationView,
   type RowView,
 } from './quotas.views.js';
+import type { LimitChangeView } from './read-models/reports.dto.js';
 import type { BatchResult } from './reserve-batch.command.js';
 
 /**
@@ -128,4 +130,26 @@ export const batchMessage = (results: readonly BatchResult[]): object => ({
     const { code, detail } = result.refusal;
     return { id, status, code, detail, violations: violationsOf(result.refusal).map(violationMessage) };
   }),
+});
+
+export const read = <T extends object>(type: new () => T, fields: object): T => readFields(type, fields, 'request');
+
+/** The request's project, and the other fields as those of `type`. */
+export function inProject<Body extends object>(
+  request: unknown,
+  type: new () => Body,
+): [projectId: string, body: Body] {
+  const { projectId, ...fields } = fieldsOf(request);
+  return [read(ProjectPath, { projectId }).projectId, read(type, fields)];
+}
+
+/** Who changed which limit: the texts and limits that a message writes in its own way. */
+export const limitChangesMessage = ({ data, page }: Page<LimitChangeView>): object => ({
+  data: data.map(({ before, after, effective, ...change }) => ({
+    ...change,
+    before: limitMessage(before),
+    after: limitMessage(after),
+    effective: effective === null ? undefined : limitMessage(effective),
+  })),
+  page,
 });

@@ -127,7 +127,8 @@ describe('quotas over gRPC', () => {
     expect(denied.code).toBe('RESOURCE_EXHAUSTED');
     expect(denied.answer['details']).toMatch(/of the project: 2500 asked, 2000 left.*of bob: 2500 asked, 1000 left/);
     const details = Buffer.concat(denied.trailers.get('grpc-status-details-bin') as Buffer[]).toString('latin1');
-    expect(details).toContain('QUOTA_EXCEEDED');
+    for (const told of ['QUOTA_EXCEEDED', 'google.rpc.QuotaFailure', 'user:bob', '2500 asked, 1000 left', '2000 left'])
+      expect(details).toContain(told);
 
     const checked = await ok('bob', 'reserve', { ...wish, id: uuidV7(), items: gpu(300), mode: 'CHECK_ONLY' });
     expect(checked).toMatchObject({ check: { allowed: true, fits: { amount: 3 } } });
@@ -143,6 +144,17 @@ describe('quotas over gRPC', () => {
     expect(await ok('bob', 'releaseAllocation', { projectId, id })).toMatchObject({ status: 'released' });
     await ok('alice', 'clearQuota', ofBob);
     expect((await call('alice', 'clearQuota', ofBob)).code).toBe('NOT_FOUND');
+
+    expect(await ok('alice', 'listQuotaChanges', { projectId, userId: 'bob' })).toMatchObject({
+      data: [
+        { kind: 'cleared', before: { amount: 2_000 }, after: { inherit: true }, actor: { id: 'alice' } },
+        { kind: 'set', before: { inherit: true }, after: { amount: 2_000 } },
+      ],
+    });
+    const { series } = await ok('bob', 'getUsageHistory', { ...named, userId: 'bob' });
+    expect(series).toMatchObject([{ resource, unit: 'milliGpu' }]);
+    expect((series as { buckets: Message[] }[])[0]?.buckets.at(-1)).toMatchObject({ used: 0, usedMax: 1_000 });
+    expect((await call('bob', 'getUsageHistory', named)).code).toBe('PERMISSION_DENIED');
   });
 
   it('many at once: each reservation by itself, limits all or none', async () => {

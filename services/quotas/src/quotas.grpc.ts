@@ -1,17 +1,7 @@
 import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { QuotaScope } from '#libs/contracts';
-import {
-  clientStream,
-  type ClientStreamMethod,
-  Gatekeeper,
-  GrpcServer,
-  readFields,
-  type RequestContext,
-  Targets,
-  unary,
-  type UnaryMethod,
-} from '#libs/platform';
+import { Gatekeeper, GrpcServer, type RequestContext, Targets, unary, type UnaryMethod } from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
 import { catalogueResourceView, catalogueView } from './catalogue.views.js';
 import { answeredLimit, answeredPolicy } from './quota-answers.js';
@@ -19,86 +9,43 @@ import {
   BulkSetLimitsCommand,
   ChangeLimitCommand,
   ChangeQuotaPolicyCommand,
-  ChangeUsageCommand,
   type LimitChange,
   SetCatalogueResourceCommand,
 } from './quota.commands.js';
 import {
-  allocateMessage,
-  batchMessage,
   bulkMessage,
   catalogueMessage,
   catalogueResourceMessage,
   fieldsOf,
+  inProject,
+  limitChangesMessage,
   listOf,
   ownQuotasMessage,
   projectQuotasMessage,
   quotaMessage,
-  reserveMessage,
+  read,
 } from './quota-messages.js';
-import {
-  GetLimitQuery,
-  GetOwnQuotasQuery,
-  GetQuotaPolicyQuery,
-  GetQuotasQuery,
-  GetReservationQuery,
-  ListAllocationsQuery,
-  ListReservationsQuery,
-} from './quota.queries.js';
+import { GetLimitQuery, GetOwnQuotasQuery, GetQuotaPolicyQuery, GetQuotasQuery } from './quota.queries.js';
 import { QuotaRights } from './quota-rights.js';
+import { GetUsageHistoryQuery, ListLimitChangesQuery } from './read-models/report.queries.js';
+import { LimitChangesQuery, UsageHistoryQuery } from './read-models/reports.dto.js';
+import { bulkOf, catalogueChangeOf, clearingOf, limitOf, scopeOf } from './quota-wish.js';
 import {
-  allocationOf,
-  bulkOf,
-  catalogueChangeOf,
-  clearingOf,
-  commitOf,
-  limitOf,
-  reservationOf,
-  resizeOf,
-  scopeOf,
-} from './quota-wish.js';
-import {
-  AllocateBody,
-  AllocationsQuery,
   BulkSetLimitsBody,
   CatalogueResourcePath,
   ClearLimitBody,
-  CommitBody,
-  ExtendBody,
   FreezeBody,
   ProjectPath,
   QuotaPolicyBody,
   QuotasQuery,
-  ReservationsQuery,
-  ReserveBatchBody,
-  ReserveBody,
-  ResizeBody,
-  ResourceRefQuery,
   ScopedNameBody,
   SetCatalogueResourceBody,
   SetLimitBody,
-  UsagePath,
 } from './quotas.dto.js';
-import { allocationView, bulkLimitsView, reservationView } from './quotas.views.js';
-import { ReconcileUsageCommand } from './reconcile/reconcile.command.js';
-import { reportLines } from './reconcile/report-messages.js';
-import { ReserveBatchCommand } from './reserve-batch.command.js';
+import { bulkLimitsView } from './quotas.views.js';
+import { UsageGrpc } from './usage.grpc.js';
 
 type Methods = Readonly<Record<string, UnaryMethod>>;
-
-const read = <T extends object>(type: new () => T, fields: object): T => readFields(type, fields, 'request');
-
-/** The request's project, and the other fields as those of `type`. */
-function inProject<Body extends object>(request: unknown, type: new () => Body): [projectId: string, body: Body] {
-  const { projectId, ...fields } = fieldsOf(request);
-  return [read(ProjectPath, { projectId }).projectId, read(type, fields)];
-}
-
-/** The reservation or allocation that the request names, and the other fields as those of `type`. */
-function ofUsage<Body extends object>(request: unknown, type: new () => Body): [path: UsagePath, body: Body] {
-  const { projectId, id, ...fields } = fieldsOf(request);
-  return [read(UsagePath, { projectId, id }), read(type, fields)];
-}
 
 interface ScopedName {
   readonly projectId: string;
@@ -129,6 +76,7 @@ export class QuotasGrpc implements OnModuleInit {
     private readonly rights: QuotaRights,
     private readonly gatekeeper: Gatekeeper,
     private readonly targets: Targets,
+    private readonly usage: UsageGrpc,
   ) {}
 
   onModuleInit(): void {
@@ -137,10 +85,8 @@ export class QuotasGrpc implements OnModuleInit {
       ...this.rows(),
       ...this.limits(),
       ...this.policies(),
-      ...this.reservations(),
-      ...this.reservationReads(),
-      ...this.allocations(),
-      reconcile: this.reconcile(),
+      ...this.reports(),
+      ...this.usage.methods(),
     });
   }
 
@@ -253,106 +199,16 @@ export class QuotasGrpc implements OnModuleInit {
     };
   }
 
-  private reservations(): Methods {
+  private reports(): Methods {
     return {
-      reserve: unary('reservations:write', 'deferred', async (request, context) => {
-        const [projectId, body] = inProject(request, ReserveBody);
-        const command = new ChangeUsageCommand(projectId, reservationOf(body), context);
-        const { answer, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return reserveMessage(answer);
+      getUsageHistory: unary('quotas:read', 'deferred', (request, context) => {
+        const [projectId, query] = inProject(request, UsageHistoryQuery);
+        return this.queries.execute(new GetUsageHistoryQuery(projectId, query, context));
       }),
-      reserveBatch: unary('reservations:write', 'deferred', async (request, context) => {
-        const { projectId, reservations, ...fields } = fieldsOf(request);
-        const body = read(ReserveBatchBody, { ...fields, reservations: listOf(reservations) });
-        const place = read(ProjectPath, { projectId });
-        const command = new ReserveBatchCommand(place.projectId, body.reservations.map(reservationOf), context);
-        const { results, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return batchMessage(results);
-      }),
-      commitReservation: unary('reservations:write', 'deferred', async (request, context) => {
-        const [{ projectId, id }, body] = ofUsage(request, CommitBody);
-        const command = new ChangeUsageCommand(projectId, commitOf(id, body), context);
-        const { answer, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return allocationView(answer);
-      }),
-      releaseReservation: unary('reservations:write', 'deferred', (request, context) => {
-        const { projectId, id } = read(UsagePath, fieldsOf(request));
-        return this.changeReservation(projectId, { type: 'ReleaseReservation', id }, context);
-      }),
-      extendReservation: unary('reservations:write', 'deferred', (request, context) => {
-        const [{ projectId, id }, { ttlSeconds }] = ofUsage(request, ExtendBody);
-        return this.changeReservation(projectId, { type: 'ExtendReservation', id, ttlSeconds }, context);
+      listQuotaChanges: unary('quotas:history', 'list', async (request, context) => {
+        const [projectId, query] = inProject(request, LimitChangesQuery);
+        return limitChangesMessage(await this.queries.execute(new ListLimitChangesQuery(projectId, query, context)));
       }),
     };
-  }
-
-  private async changeReservation(
-    projectId: string,
-    wish: Extract<ChangeUsageCommand['wish'], { type: 'ReleaseReservation' | 'ExtendReservation' }>,
-    context: RequestContext,
-  ): Promise<object> {
-    const { answer, position } = await this.commands.execute(new ChangeUsageCommand(projectId, wish, context));
-    context.answered({ position });
-    return reservationView(answer);
-  }
-
-  private reservationReads(): Methods {
-    return {
-      getReservation: unary('reservations:read', 'list', (request, context) => {
-        const { projectId, id } = read(UsagePath, fieldsOf(request));
-        return this.queries.execute(new GetReservationQuery(projectId, id, context));
-      }),
-      listReservations: unary('reservations:read', 'list', (request, context) => {
-        const [projectId, query] = inProject(request, ReservationsQuery);
-        return this.queries.execute(new ListReservationsQuery(projectId, query, context));
-      }),
-    };
-  }
-
-  private allocations(): Methods {
-    return {
-      allocate: unary('reservations:write', 'deferred', async (request, context) => {
-        const [projectId, body] = inProject(request, AllocateBody);
-        const command = new ChangeUsageCommand(projectId, allocationOf(body), context);
-        const { answer, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return allocateMessage(answer);
-      }),
-      resizeAllocation: unary('reservations:write', 'deferred', async (request, context) => {
-        const [{ projectId, id }, body] = ofUsage(request, ResizeBody);
-        const command = new ChangeUsageCommand(projectId, resizeOf(id, body), context);
-        const { answer, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return allocateMessage(answer);
-      }),
-      releaseAllocation: unary('reservations:write', 'deferred', async (request, context) => {
-        const { projectId, ...fields } = fieldsOf(request);
-        const place = read(ProjectPath, { projectId });
-        const by =
-          'resourceRef' in fields
-            ? read(ResourceRefQuery, fields)
-            : { id: read(UsagePath, { projectId, ...fields }).id };
-        const command = new ChangeUsageCommand(place.projectId, { type: 'ReleaseAllocation', by }, context);
-        const { answer, position } = await this.commands.execute(command);
-        context.answered({ position });
-        return allocationView(answer);
-      }),
-      listAllocations: unary('reservations:read', 'list', (request, context) => {
-        const [projectId, query] = inProject(request, AllocationsQuery);
-        return this.queries.execute(new ListAllocationsQuery(projectId, query, context));
-      }),
-    };
-  }
-
-  private reconcile(): ClientStreamMethod {
-    return clientStream('reservations:reconcile', 'project', async (messages, context) => {
-      const { projectId, lines } = await reportLines(messages);
-      const { view, position } = await this.commands.execute(new ReconcileUsageCommand(projectId, lines, context));
-      context.answered({ position });
-      return view;
-    });
   }
 }

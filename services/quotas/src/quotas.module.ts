@@ -21,6 +21,7 @@ import { ReconcileController } from './reconcile/reconcile.controller.js';
 import { TakenReports } from './reconcile/taken-report.js';
 import { ReserveBatchHandler } from './reserve-batch.command.js';
 import { ReservationsController } from './reservations.controller.js';
+import { UsageGrpc } from './usage.grpc.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 import { quotaWriterProviders } from './writer/quota-writer.providers.js';
 
@@ -44,6 +45,7 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
     ReconcileUsageHandler,
     ReserveBatchHandler,
     TakenReports,
+    UsageGrpc,
     { provide: MemberUsage, useClass: QuotaMemberUsage },
     ...quotaCommandHandlers,
     ...quotaQueryHandlers,

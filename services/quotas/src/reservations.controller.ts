@@ -6,14 +6,7 @@ import { answeredMade } from './quota-answers.js';
 import { ChangeUsageCommand } from './quota.commands.js';
 import { GetReservationQuery } from './quota.queries.js';
 import { commitOf, reservationOf } from './quota-wish.js';
-import {
-  CommitBody,
-  ExtendBody,
-  ProjectPath,
-  ReserveBatchBody,
-  ReserveBody,
-  UsagePath,
-} from './quotas.dto.js';
+import { CommitBody, ExtendBody, ProjectPath, ReserveBatchBody, ReserveBody, UsagePath } from './quotas.dto.js';
 import {
   allocationView,
   AllocationView,
