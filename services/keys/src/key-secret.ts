@@ -82,9 +82,3 @@ export function digestOf(token: string): Buffer {
   // By way of a string: one-shot hashing into a Buffer costs Node twice as much.
   return Buffer.from(hash('sha256', token, 'binary'), 'latin1');
 }
-
-/** What is shown of a key: never any of the secret. */
-export function maskedKey(environment: string, keyId: string, imported: boolean): string {
-  const start = keyId.slice(KEY_ID_PREFIX.length, KEY_ID_PREFIX.length + 4);
-  return imported ? `imported_${start}…` : `${TOKEN_PREFIX}${environment}_${start}…`;
-}
