@@ -66,6 +66,7 @@ export class Cell {
   /** As `filled`, with what has to be made for it. */
   async pathOf(path: string, more: Readonly<Record<string, string>> = {}): Promise<string> {
     const made: Record<string, string> = { ...more };
+    if (path.includes('{principalId}') && !this.isOwn) await this.world.hasPrincipal();
     if (path.includes('{keyId}')) made['keyId'] = (await this.key()).id;
     if (path.includes('{id}'))
       made['id'] = await this.#usage(path.includes('/reservations/') ? 'reservations' : 'allocations');

@@ -18,8 +18,10 @@ const parsed = (text: string): unknown => {
   }
 };
 
-const ASKED_AGAIN_MAX = 40;
-const ASKED_AGAIN_AFTER_MS = 250;
+const ASKED_AGAIN_AFTER_MS = 100;
+const ASKED_AGAIN_AFTER_MS_MAX = 5_000;
+/** A bound for what hangs; a machine under load is at times ten times slower than a quiet one. */
+const ASKED_MS_MAX = 150_000;
 
 /** Requests over kept-alive sockets. A body that is a text goes out as NDJSON, any other as JSON. */
 export class HttpClient {
@@ -32,10 +34,11 @@ export class HttpClient {
 
   /** A token of null is no credential at all. What cannot be answered now, on a machine under load, is asked again. */
   async call(...request: Parameters<HttpClient['ask']>): Promise<Answer> {
-    for (let n = 1; ; n += 1) {
+    const askedAt = Date.now();
+    for (let afterMs = ASKED_AGAIN_AFTER_MS; ; afterMs = Math.min(2 * afterMs, ASKED_AGAIN_AFTER_MS_MAX)) {
       const answer = await this.ask(...request);
-      if ((answer.status !== 503 && answer.status !== 504) || n === ASKED_AGAIN_MAX) return answer;
-      await setTimeout(ASKED_AGAIN_AFTER_MS);
+      if ((answer.status !== 503 && answer.status !== 504) || Date.now() - askedAt > ASKED_MS_MAX) return answer;
+      await setTimeout(afterMs);
     }
   }
 

@@ -12,7 +12,7 @@ import { askRow, type Ground, type Judged } from './matrix.js';
  */
 
 const CELLS_MIN = 1_400;
-const ROWS_AT_ONCE = 6;
+const ROWS_AT_ONCE = 4;
 
 const { columns, rows } = readExpectations();
 

@@ -70,7 +70,10 @@ export class World {
       relation === 'other tenant' ? at('far', other) : relation === 'same tenant' ? at('next', tenant) : home;
     const world = new World(client, signIn, home, place, id);
     await Promise.all([...new Set([tenant, place.tenantId])].map((one) => world.#make('/v1/tenants', one)));
-    await Promise.all([...new Set([home, place])].map((one) => world.#furnish(one)));
+    await Promise.all(
+      [...new Set([home, place])].map((one) => world.#make(`/v1/tenants/${one.tenantId}/projects`, one.projectId)),
+    );
+    await world.#join(place.projectId, place.userId);
     return world;
   }
 
@@ -78,12 +81,11 @@ export class World {
     return this.client.made('POST', path, { id, name: id });
   }
 
-  async #furnish({ tenantId, projectId, userId, principalId }: Place): Promise<void> {
+  /** The service principal of the place. */
+  async hasPrincipal(): Promise<void> {
+    const { tenantId, principalId } = this.place;
     const principal = { type: 'service', role: 'service', tenantId };
-    await Promise.all([
-      this.#make(`/v1/tenants/${tenantId}/projects`, projectId).then(() => this.#join(projectId, userId)),
-      this.client.made('PUT', `/v1/principals/${principalId}`, principal),
-    ]);
+    await this.once(principalId, () => this.client.made('PUT', `/v1/principals/${principalId}`, principal));
   }
 
   #join(projectId: string, userId: string, role = 'tenant_user'): Promise<unknown> {
