@@ -62,11 +62,15 @@ export class CommandRights {
   }
 
   private async withStanding(projectId: string, command: QuotaCommand): Promise<QuotaCommand> {
-    if (!('standing' in command)) return command;
-    const isNew = command.type === 'Reserve' || command.type === 'Allocate';
-    if (isNew) await this.rights.projectIsActive(projectId);
-    const userId = isNew ? command.userId : await this.holder(projectId, command);
-    return { ...command, standing: await this.standing(projectId, userId, command.items ?? []) };
+    if (command.type === 'Reserve' || command.type === 'Allocate') {
+      await this.rights.projectIsActive(projectId);
+      return { ...command, standing: await this.standing(projectId, command.userId, command.items) };
+    }
+    if (command.type === 'CommitReservation' || command.type === 'ResizeAllocation') {
+      const holder = await this.holder(projectId, command);
+      return { ...command, standing: await this.standing(projectId, holder, command.items ?? []) };
+    }
+    return command;
   }
 
   private async standing(projectId: string, userId: string, items: Reserve['items']): Promise<MemberStanding> {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import {
   Client,
+  connectivityState,
   credentials,
   type MethodDefinition,
   type ServiceDefinition,
@@ -29,8 +30,8 @@ import { QuotaPeers } from './quota-peers.js';
 export const OWNER_PROTO = 'steward/internal/v1/quotas.proto';
 export const OWNER_SERVICE = 'steward.internal.v1.QuotaOwnerService';
 
-/** An owner that is not there by then is gone; this process decides itself rather than wait. */
-const CONNECT_MS_MAX = 250;
+/** How long an owner may take to be connected before this process decides itself. */
+const CONNECT_MS_MAX = 1_000;
 
 /** The owner looked at the call and did nothing: whoever sent it may decide. */
 const NOT_DONE: readonly number[] = [rpcCode.UNAUTHENTICATED, rpcCode.UNIMPLEMENTED, rpcCode.RESOURCE_EXHAUSTED];
@@ -128,12 +129,22 @@ export class OwnerClient implements OnModuleDestroy {
   }
 }
 
-const isReady = (client: Client): Promise<boolean> =>
-  new Promise((resolve) => {
-    client.waitForReady(Date.now() + CONNECT_MS_MAX, (error) => {
-      resolve(error === undefined);
+/** False at once where the connection was refused, so that nobody waits for a process that is gone. */
+async function isReady(client: Client): Promise<boolean> {
+  const channel = client.getChannel();
+  const deadline = Date.now() + CONNECT_MS_MAX;
+  for (;;) {
+    const state = channel.getConnectivityState(true);
+    if (state === connectivityState.READY) return true;
+    if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) return false;
+    const changed = await new Promise<boolean>((resolve) => {
+      channel.watchConnectivityState(state, deadline, (error) => {
+        resolve(error === undefined);
+      });
     });
-  });
+    if (!changed) return false;
+  }
+}
 
 const isServiceError = (error: unknown): error is ServiceError =>
   error instanceof Error && 'code' in error && 'details' in error && 'metadata' in error;
