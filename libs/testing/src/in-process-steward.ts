@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
+  type AppConfig,
   assertEveryRouteHasPolicy,
   createHttpApplication,
   createLogger,
   loadConfig,
+  type Logger,
   openStorage,
   type Storage,
 } from '#libs/platform';
@@ -44,6 +46,20 @@ export class InProcessSteward {
     const config = loadConfig({ STEWARD_DATA_DIR: dataDir, STEWARD_PORT: '0', STEWARD_GRPC_PORT: '0', ...env });
     const logger = createLogger({ level: 'error' });
     const storage = await openStorage(config, logger);
+    try {
+      return await InProcessSteward.on(storage, config, logger, scratch);
+    } catch (error) {
+      await storage.close();
+      throw error;
+    }
+  }
+
+  private static async on(
+    storage: Storage,
+    config: AppConfig,
+    logger: Logger,
+    scratch: string,
+  ): Promise<InProcessSteward> {
     const app = await createHttpApplication(StewardModule.of(storage, config, logger), { config, logger });
     assertEveryRouteHasPolicy(app);
     storage.shredder.start();
