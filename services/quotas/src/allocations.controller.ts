@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Context, type Page, type RequestContext, Requires } from '#libs/platform';
 import { answeredMade } from './quota-answers.js';
 import { ChangeUsageCommand } from './quota.commands.js';
@@ -19,7 +19,9 @@ export class AllocationsController {
 
   @Post()
   @Requires('reservations:write', 'deferred')
+  @ApiOperation({ summary: 'Reserves and commits in one' })
   @ApiCreatedResponse({ type: AllocationView })
+  @ApiOkResponse({ type: AllocationView, description: 'Allocated before; a CheckView for CHECK_ONLY.' })
   async allocate(
     @Param() { projectId }: ProjectPath,
     @Body() body: AllocateBody,
@@ -43,6 +45,7 @@ export class AllocationsController {
   }
 
   @Post(':id/resize')
+  @ApiOperation({ summary: 'All that it shall use from now on; growth is held to the limits, what shrinks never is' })
   @HttpCode(200)
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: AllocationView })
@@ -58,6 +61,7 @@ export class AllocationsController {
   }
 
   @Delete()
+  @ApiOperation({ summary: 'Gives back what a resource uses, by its resourceRef' })
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: AllocationView })
   releaseOf(
@@ -69,6 +73,7 @@ export class AllocationsController {
   }
 
   @Delete(':id')
+  @ApiOperation({ summary: 'Gives back what is used; again changes nothing' })
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: AllocationView })
   release(@Param() { projectId, id }: UsagePath, @Context() context: RequestContext): Promise<AllocationView> {

@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Param, Put } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
-import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires } from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
 import { SetCatalogueResourceCommand } from './quota.commands.js';
@@ -17,6 +17,7 @@ export class CatalogueController {
   ) {}
 
   @Get()
+  @ApiOperation({ summary: 'Services, their resources, units and default limits' })
   @Requires('catalogue:read', 'list')
   @ApiOkResponse({ type: CatalogueView })
   get(@Context() context: RequestContext): CatalogueView {
@@ -26,6 +27,7 @@ export class CatalogueController {
   }
 
   @Put('services/:service/resources/:resource')
+  @ApiOperation({ summary: 'Adds a resource or changes its default limits; its unit never changes' })
   @Requires('catalogue:write', 'platform')
   @ApiOkResponse({ type: CatalogueResourceView })
   async set(

@@ -1,5 +1,4 @@
 import type { QuotaLimit } from '#libs/contracts';
-import type { Refusal } from '#libs/eventsourcing';
 import { type Page, parseStrictJson, readFields, withoutPosition } from '#libs/platform';
 import type { CatalogueResourceView, CatalogueView } from './catalogue.views.js';
 import type { AllocationAnswer, CheckAnswer, ReservationAnswer, Violation } from './domain/commands.js';
@@ -14,7 +13,7 @@ import {
   type RowView,
 } from './quotas.views.js';
 import type { LimitChangeView } from './read-models/reports.dto.js';
-import type { BatchResult } from './reserve-batch.command.js';
+import { type BatchResult, violationsOf } from './reserve-batch.command.js';
 
 /**
  * Between the messages of steward/v1/quotas.proto and the fields of HTTP. A limit, which HTTP writes as an integer or a
@@ -119,9 +118,6 @@ export const allocateMessage = (answer: AllocationAnswer | CheckAnswer): object 
   answer.kind === 'check'
     ? { check: checkMessage(answer) }
     : { allocation: allocationView(answer), replayed: answer.replayed };
-
-const violationsOf = ({ extra }: Refusal): readonly Violation[] =>
-  (extra.extensions?.['violations'] ?? []) as readonly Violation[];
 
 export const batchMessage = (results: readonly BatchResult[]): object => ({
   results: results.map((result) => {

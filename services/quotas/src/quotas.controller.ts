@@ -1,6 +1,6 @@
 import { Body, Controller, Delete, Get, HttpCode, Param, Post, Put, Query } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { QuotaScope } from '#libs/contracts';
 import { Context, type RequestContext, Requires, TakesBulkBody } from '#libs/platform';
 import { BulkSetLimitsCommand, ChangeLimitCommand, ChangeQuotaPolicyCommand } from './quota.commands.js';
@@ -29,6 +29,7 @@ export class QuotasController {
   ) {}
 
   @Get('quotas/me')
+  @ApiOperation({ summary: 'The caller’s own rows' })
   @Requires('quotas:read', 'self')
   @ApiOkResponse({ type: OwnQuotasView })
   async own(
@@ -42,6 +43,7 @@ export class QuotasController {
   }
 
   @Post('quotas/bulk')
+  @ApiOperation({ summary: 'Up to 500 limits of any scope, all or none unless told' })
   @HttpCode(200)
   @TakesBulkBody()
   @Requires('quotas:write-member', 'deferred')
@@ -58,6 +60,7 @@ export class QuotasController {
   }
 
   @Post('quotas/freeze')
+  @ApiOperation({ summary: 'Grants nothing more; `drain` lets no reservation be committed either' })
   @HttpCode(200)
   @Requires('quotas:write', 'project')
   @ApiOkResponse({ type: QuotaPolicyView })
@@ -71,6 +74,7 @@ export class QuotasController {
   }
 
   @Post('quotas/unfreeze')
+  @ApiOperation({ summary: 'Grants again' })
   @HttpCode(200)
   @Requires('quotas:write', 'project')
   @ApiOkResponse({ type: QuotaPolicyView })
@@ -89,6 +93,7 @@ export class QuotasController {
   }
 
   @Put('quota-policy')
+  @ApiOperation({ summary: 'Whether the members’ limits may together exceed the project’s' })
   @Requires('quotas:write', 'project')
   @ApiOkResponse({ type: QuotaPolicyView })
   async setPolicy(
@@ -104,6 +109,7 @@ export class QuotasController {
   }
 
   @Get('quotas/:service/:resource')
+  @ApiOperation({ summary: 'The limit of the project, with its ETag' })
   @Requires('quotas:read', 'project')
   @ApiOkResponse({ type: LimitView })
   limit(@Param() path: LimitPath, @Context() context: RequestContext): Promise<LimitView> {
@@ -111,6 +117,7 @@ export class QuotasController {
   }
 
   @Put('quotas/:service/:resource')
+  @ApiOperation({ summary: 'Sets the limit of the project; below usage it takes force' })
   @Requires('quotas:write', 'project')
   @ApiOkResponse({ type: LimitView })
   setLimit(
@@ -122,6 +129,7 @@ export class QuotasController {
   }
 
   @Delete('quotas/:service/:resource')
+  @ApiOperation({ summary: 'Takes away the limit of the project, so that what it inherits holds' })
   @Requires('quotas:write', 'project')
   @ApiOkResponse({ type: LimitView })
   clearLimit(
@@ -133,6 +141,7 @@ export class QuotasController {
   }
 
   @Get('member-default-quotas/:service/:resource')
+  @ApiOperation({ summary: 'The limit of every member that has none of its own, with its ETag' })
   @Requires('quotas:read', 'project')
   @ApiOkResponse({ type: LimitView })
   memberDefault(@Param() path: LimitPath, @Context() context: RequestContext): Promise<LimitView> {
@@ -140,6 +149,7 @@ export class QuotasController {
   }
 
   @Put('member-default-quotas/:service/:resource')
+  @ApiOperation({ summary: 'Sets the limit of every member that has none of its own; below usage it takes force' })
   @Requires('quotas:write-member', 'project')
   @ApiOkResponse({ type: LimitView })
   setMemberDefault(
@@ -151,6 +161,9 @@ export class QuotasController {
   }
 
   @Delete('member-default-quotas/:service/:resource')
+  @ApiOperation({
+    summary: 'Takes away the limit of every member that has none of its own, so that what it inherits holds',
+  })
   @Requires('quotas:write-member', 'project')
   @ApiOkResponse({ type: LimitView })
   clearMemberDefault(
@@ -162,6 +175,7 @@ export class QuotasController {
   }
 
   @Get('members/:userId/quotas/:service/:resource')
+  @ApiOperation({ summary: 'The limit of a member, with its ETag' })
   @Requires('quotas:read', 'member')
   @ApiOkResponse({ type: LimitView })
   memberLimit(@Param() path: MemberLimitPath, @Context() context: RequestContext): Promise<LimitView> {
@@ -169,6 +183,7 @@ export class QuotasController {
   }
 
   @Put('members/:userId/quotas/:service/:resource')
+  @ApiOperation({ summary: 'Sets the limit of a member; below usage it takes force' })
   @Requires('quotas:write-member', 'project')
   @ApiOkResponse({ type: LimitView })
   setMemberLimit(
@@ -180,6 +195,7 @@ export class QuotasController {
   }
 
   @Delete('members/:userId/quotas/:service/:resource')
+  @ApiOperation({ summary: 'Takes away the limit of a member, so that what it inherits holds' })
   @Requires('quotas:write-member', 'project')
   @ApiOkResponse({ type: LimitView })
   clearMemberLimit(

@@ -14,7 +14,15 @@ import {
   TextMapField,
   TimeField,
 } from '#libs/platform';
-import type { AllocationAnswer, BulkAnswer, CheckAnswer, LimitAnswer, ReservationAnswer } from './domain/commands.js';
+import type {
+  AllocationAnswer,
+  BulkAnswer,
+  CheckAnswer,
+  LimitAnswer,
+  ReservationAnswer,
+  SoftWarning,
+  Violation,
+} from './domain/commands.js';
 import type { QuotaRow } from './domain/limits.js';
 import { ItemBody, limitSchema } from './quotas.dto.js';
 
@@ -194,7 +202,7 @@ export class QuotaPolicyView {
   closed!: boolean;
 }
 
-class WarningView {
+class CountedView {
   @ObjectField(() => ScopeView)
   scope!: ScopeView;
 
@@ -205,13 +213,26 @@ class WarningView {
   resource!: string;
 
   @IntegerField(amount)
-  soft!: number;
-
-  @IntegerField(amount)
   used!: number;
 
   @IntegerField(amount)
   reserved!: number;
+}
+
+class WarningView extends CountedView implements SoftWarning {
+  @IntegerField(amount)
+  soft!: number;
+}
+
+class ViolationView extends CountedView implements Violation {
+  @ShownLimit()
+  limit!: QuotaLimit;
+
+  @IntegerField(amount)
+  requested!: number;
+
+  @IntegerField({ ...amount, description: 'What this scope’s limit leaves.' })
+  available!: number;
 }
 
 export class ReservationView implements Omit<ReservationAnswer, 'kind' | 'replayed'> {
@@ -283,8 +304,8 @@ export class CheckView implements Omit<CheckAnswer, 'kind'> {
   @BooleanField()
   allowed!: boolean;
 
-  @CustomField(() => undefined, { type: 'array', items: { type: 'object' } })
-  violations!: CheckAnswer['violations'];
+  @ObjectListField(() => ViolationView, list)
+  violations!: readonly ViolationView[];
 
   @ShownLimit({ description: 'How many times these items would fit now.' })
   fits!: QuotaLimit;
@@ -321,7 +342,10 @@ export class BatchResultView {
   status!: 'done' | 'refused';
 
   @ObjectField(() => ReservationView, { optional: true })
-  reservation?: ReservationView | CheckView;
+  reservation?: ReservationView;
+
+  @ObjectField(() => CheckView, { optional: true, description: 'Of CHECK_ONLY.' })
+  check?: CheckView;
 
   @TextField({ max: 64, optional: true })
   code?: ErrorCode;
@@ -329,8 +353,8 @@ export class BatchResultView {
   @TextField({ max: 500, optional: true })
   detail?: string;
 
-  @CustomField(() => undefined, { type: 'array', items: { type: 'object' } }, { optional: true })
-  violations?: unknown;
+  @ObjectListField(() => ViolationView, { ...list, optional: true })
+  violations?: readonly ViolationView[];
 }
 
 export class ReserveBatchView {

@@ -1,6 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Post } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
-import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires, TakesBulkBody } from '#libs/platform';
 import { answeredMade } from './quota-answers.js';
 import { ChangeUsageCommand } from './quota.commands.js';
@@ -17,7 +17,7 @@ import {
   ReservationView,
   ReserveBatchView,
 } from './quotas.views.js';
-import { type BatchResult, ReserveBatchCommand } from './reserve-batch.command.js';
+import { type BatchResult, ReserveBatchCommand, violationsOf } from './reserve-batch.command.js';
 import type { QuotaOutcome } from './writer/mailbox.js';
 
 const viewOf = (answer: QuotaOutcome<'Reserve'>['answer']): ReservationView | CheckView =>
@@ -25,10 +25,15 @@ const viewOf = (answer: QuotaOutcome<'Reserve'>['answer']): ReservationView | Ch
 
 function resultView(result: BatchResult): BatchResultView {
   const { id, status } = result;
-  if (status === 'done') return { id, status, reservation: viewOf(result.answer) };
-  const { code, detail, extra } = result.refusal;
-  const violations = extra.extensions?.['violations'];
-  return { id, status, code, detail, ...(violations === undefined ? {} : { violations }) };
+  if (status === 'done') {
+    const { answer } = result;
+    return answer.kind === 'check'
+      ? { id, status, check: checkView(answer) }
+      : { id, status, reservation: reservationView(answer) };
+  }
+  const { code, detail } = result.refusal;
+  const violations = violationsOf(result.refusal);
+  return { id, status, code, detail, ...(violations.length === 0 ? {} : { violations }) };
 }
 
 @ApiTags('reservations')
@@ -41,7 +46,9 @@ export class ReservationsController {
 
   @Post()
   @Requires('reservations:write', 'deferred')
+  @ApiOperation({ summary: 'Sets amounts aside until they are committed, released, or their time is over' })
   @ApiCreatedResponse({ type: ReservationView })
+  @ApiOkResponse({ type: ReservationView, description: 'Reserved before; a CheckView for CHECK_ONLY.' })
   async reserve(
     @Param() { projectId }: ProjectPath,
     @Body() body: ReserveBody,
@@ -54,6 +61,7 @@ export class ReservationsController {
 
   /** Each by itself: one that is refused changes nothing of the others. The ids make it repeatable. */
   @Post('batch')
+  @ApiOperation({ summary: 'Up to 100 reservations, each decided by itself' })
   @HttpCode(200)
   @TakesBulkBody()
   @Requires('reservations:write', 'deferred')
@@ -77,6 +85,7 @@ export class ReservationsController {
   }
 
   @Post(':id/commit')
+  @ApiOperation({ summary: 'Makes an allocation of the same id of all or a part; the rest is given back' })
   @HttpCode(200)
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: AllocationView })
@@ -92,6 +101,7 @@ export class ReservationsController {
   }
 
   @Post(':id/release')
+  @ApiOperation({ summary: 'Gives back what was reserved; again changes nothing' })
   @HttpCode(200)
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: ReservationView })
@@ -103,6 +113,7 @@ export class ReservationsController {
   }
 
   @Post(':id/extend')
+  @ApiOperation({ summary: 'Lets it live longer, up to 24 hours from when it was made' })
   @HttpCode(200)
   @Requires('reservations:write', 'deferred')
   @ApiOkResponse({ type: ReservationView })

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Command, CommandBus, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { type Position, Refusal } from '#libs/eventsourcing';
 import type { RequestContext } from '#libs/platform';
-import type { Reserve } from './domain/commands.js';
+import type { Reserve, Violation } from './domain/commands.js';
 import { ChangeUsageCommand } from './quota.commands.js';
 import type { QuotaOutcome } from './writer/mailbox.js';
 
@@ -17,6 +17,10 @@ export interface BatchReserved {
   /** Of the last event that any of them wrote or met. */
   readonly position: Position | null;
 }
+
+/** What a denial tells of each limit that it would have passed; none for any other refusal. */
+export const violationsOf = ({ extra }: Refusal): readonly Violation[] =>
+  (extra.extensions?.['violations'] ?? []) as readonly Violation[];
 
 /** Each by itself: one that is refused changes nothing of the others. The ids make it repeatable. */
 export class ReserveBatchCommand extends Command<BatchReserved> {

@@ -136,7 +136,7 @@ describe(`reports over HTTP, seed ${seed}`, () => {
       [[header, '', good, line({ surprise: 1 }), '7'], 'VALIDATION', ['body.4.surprise', 'body.5']],
       [[header, line({ items: [{ ...item, amount: 0 }] })], 'ZERO_AMOUNT', ['body.2']],
       [[header, good, line({ items: [{ ...item, amount: 2 ** 53 }] })], 'AMOUNT_OVERFLOW', ['body.3.items.0.amount']],
-      [[header, line({ items: [{ ...item, amount: -1 }] })], 'VALIDATION', ['body.2.items']],
+      [[header, line({ items: [{ ...item, amount: -1 }] })], 'VALIDATION', ['body.2.items.0.amount']],
       [[header, line({ items: [{ ...item, resource: 'tpu' }] })], 'UNKNOWN_RESOURCE', ['body.2']],
       [[header, line({ items: [] })], 'VALIDATION', ['body.2.items']],
       [[header, good, good], 'VALIDATION', ['body.3.resourceRef']],
