@@ -137,6 +137,15 @@ export function holderIn(state: ProjectQuota, wish: OfHolder): string {
   }
 }
 
+/** What was done is answered as it was, whoever has left and whatever was closed since. */
+export async function holdUnlessDone(hold: Promise<void>, wasDone: () => Promise<boolean>): Promise<void> {
+  try {
+    await hold;
+  } catch (error) {
+    if (!(error instanceof Refusal) || !(await wasDone())) throw error;
+  }
+}
+
 @CommandHandler(ChangeUsageCommand)
 export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
   constructor(
@@ -150,7 +159,7 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
     await rights.mayWriteFor(context, projectId, userId);
     const forces = ('mode' in wish && wish.mode === 'FORCE') || ('onExpired' in wish && wish.onExpired === 'force');
     if (forces) await rights.mayForce(context, projectId);
-    const command = await this.commandOf(projectId, userId, wish);
+    const command = await this.commandOf(projectId, userId, wish, context);
     return ledgers.run(projectId, command, context.command(), context.principal);
   }
 
@@ -158,16 +167,23 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
     return this.ledgers.look(projectId, (state) => holderIn(state, wish));
   }
 
-  private async commandOf(projectId: string, userId: string, wish: UsageWish): Promise<Of<UsageWish['type']>> {
+  private async commandOf(
+    projectId: string,
+    userId: string,
+    wish: UsageWish,
+    context: RequestContext,
+  ): Promise<Of<UsageWish['type']>> {
     switch (wish.type) {
       case 'Reserve': {
         const { items, ttlSeconds, mode, resourceRef, labels } = wish;
         const hashed = { userId, items, ttlSeconds, mode, resourceRef, labels };
+        await this.holdActive(projectId, wish.id, context);
         return { ...wish, standing: await this.standing(projectId, userId, items), bodyHash: bodyHashOf(hashed) };
       }
       case 'Allocate': {
         const { items, mode, resourceRef } = wish;
         const hashed = { userId, items, mode, resourceRef };
+        await this.holdActive(projectId, wish.id, context);
         return { ...wish, standing: await this.standing(projectId, userId, items), bodyHash: bodyHashOf(hashed) };
       }
       case 'ResizeAllocation':
@@ -181,8 +197,12 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
     }
   }
 
+  private holdActive(projectId: string, id: string, context: RequestContext): Promise<void> {
+    const { ledgers, rights } = this;
+    return holdUnlessDone(rights.projectIsActive(projectId), () => ledgers.wasDone(projectId, context.command(), id));
+  }
+
   private async standing(projectId: string, userId: string, items: Reserve['items']): Promise<MemberStanding> {
-    await this.rights.projectIsActive(projectId);
     await this.rights.catalogueHas(items);
     return this.rights.standing(projectId, userId, servicesOf(items));
   }
@@ -208,8 +228,10 @@ export class ChangeLimitHandler implements ICommandHandler<ChangeLimitCommand> {
   }: ChangeLimitCommand): Promise<QuotaOutcome<LimitChange['type']>> {
     await this.rights.catalogueHas([change]);
     const { userId } = change.scope;
-    if (userId !== null && change.type === 'SetQuota') await this.rights.isMember(projectId, userId);
-    return this.ledgers.run(projectId, change, commandWith(context, reason), context.principal);
+    const command = commandWith(context, reason);
+    if (userId !== null && change.type === 'SetQuota')
+      await holdUnlessDone(this.rights.isMember(projectId, userId), () => this.ledgers.wasDone(projectId, command));
+    return this.ledgers.run(projectId, change, command, context.principal);
   }
 }
 
@@ -224,9 +246,10 @@ export class BulkSetLimitsHandler implements ICommandHandler<BulkSetLimitsComman
     const { items } = change;
     await this.rights.maySet(context, projectId, items);
     await this.rights.catalogueHas(items);
+    const command = commandWith(context, reason);
     for (const userId of new Set(items.flatMap(({ scope }) => scope.userId ?? [])))
-      await this.rights.isMember(projectId, userId);
-    return this.ledgers.run(projectId, change, commandWith(context, reason), context.principal);
+      await holdUnlessDone(this.rights.isMember(projectId, userId), () => this.ledgers.wasDone(projectId, command));
+    return this.ledgers.run(projectId, change, command, context.principal);
   }
 }
 

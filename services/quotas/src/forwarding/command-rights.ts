@@ -1,10 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { Refusal } from '#libs/eventsourcing';
+import { type CommandContext, Refusal } from '#libs/eventsourcing';
 import type { Principal } from '#libs/platform';
 import type { MemberStanding, QuotaCommand, Reserve } from '../domain/commands.js';
-import { holderIn } from '../quota.commands.js';
+import { holderIn, holdUnlessDone } from '../quota.commands.js';
 import { QuotaRights } from '../quota-rights.js';
 import { QuotaLedgers } from '../writer/quota-ledgers.js';
+import type { ForwardedCommand } from './forwarded-command.js';
 
 /** What a caller may ask of a project's owner, by command: the rules of the routes, for commands that come by none. */
 @Injectable()
@@ -15,9 +16,12 @@ export class CommandRights {
   ) {}
 
   /** The command with the member's standing as it is known here. Refuses as the routes do. */
-  async permitted(projectId: string, command: QuotaCommand, principal: Principal | null): Promise<QuotaCommand> {
+  async permitted(
+    { projectId, command, context }: ForwardedCommand,
+    principal: Principal | null,
+  ): Promise<QuotaCommand> {
     if (principal !== null) await this.authorize({ principal }, projectId, command);
-    return this.withStanding(projectId, command);
+    return this.withStanding(projectId, command, context);
   }
 
   private async authorize(
@@ -61,9 +65,11 @@ export class CommandRights {
     }
   }
 
-  private async withStanding(projectId: string, command: QuotaCommand): Promise<QuotaCommand> {
+  private async withStanding(projectId: string, command: QuotaCommand, context: CommandContext): Promise<QuotaCommand> {
     if (command.type === 'Reserve' || command.type === 'Allocate') {
-      await this.rights.projectIsActive(projectId);
+      const { rights, ledgers } = this;
+      const wasDone = () => ledgers.wasDone(projectId, context, command.id);
+      await holdUnlessDone(rights.projectIsActive(projectId), wasDone);
       return { ...command, standing: await this.standing(projectId, command.userId, command.items) };
     }
     if (command.type === 'CommitReservation' || command.type === 'ResizeAllocation') {

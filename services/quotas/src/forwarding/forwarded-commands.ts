@@ -64,10 +64,10 @@ export class ForwardedCommands implements OnModuleInit {
   /** Never handed on again: two that disagree about the owner would send it to and fro. */
   private async answer(payload: Buffer, principal: Principal | null): Promise<Buffer> {
     try {
-      const { projectId, command, context } = unpackCommand(payload);
+      const forwarded = unpackCommand(payload);
       const caller = principal && this.resolver.again(principal);
-      const permitted = await this.rights.permitted(projectId, command, caller);
-      return packOutcome(await this.ledgers.runHere(projectId, permitted, context));
+      const command = await this.rights.permitted(forwarded, caller);
+      return packOutcome(await this.ledgers.runHere(forwarded.projectId, command, forwarded.context));
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal.code === 'INTERNAL') this.log.error({ err: error }, 'A forwarded command failed unexpectedly.');

@@ -170,14 +170,15 @@ describe('the writer of a project', () => {
     expect(Math.max(...store.appends)).toBeLessThanOrEqual(500);
   });
 
-  it('answers a repeated command as it was answered, and knows another request under its key', async () => {
-    const { writer, store } = world();
+  it('answers a repeated command as it was answered, here and elsewhere, and knows another request under its key', async () => {
+    const { writer, aWriter, store } = world();
     await run(writer, reserve(1, 'ada', [gpu(3)]));
     const first = await run(writer, extend(1, 1_000), keyed('extend'));
     await run(writer, commit(1));
     const again = await run(writer, extend(1, 1_000), keyed('extend'));
     expect(again).toMatchObject({ replayed: true, revision: first.revision, position: first.position });
     expect(again.answer).toEqual({ ...first.answer, replayed: true });
+    expect(await run(aWriter(), extend(1, 1_000), keyed('extend'))).toEqual(again);
     expect(await codeOf(run(writer, extend(1, 9), keyed('extend', 'other')))).toBe('IDEMPOTENCY_MISMATCH');
     const twins = await Promise.all([1, 2].map(() => run(writer, limit(ofProject, 9), keyed('twin'))));
     expect(twins.map(({ replayed }) => replayed)).toEqual([false, true]);

@@ -14,12 +14,12 @@ import {
 } from '#libs/eventsourcing';
 import type { Catalogue } from '../domain/catalogue.js';
 import type { QuotaCommand } from '../domain/commands.js';
-import type { ProjectQuota, SeenCommand } from '../domain/project-quota.js';
+import type { ProjectQuota } from '../domain/project-quota.js';
 import { Batch } from './batch.js';
 import { LoadedLedger } from './loaded-ledger.js';
 import type { SnapshotShelf } from './quota-snapshots.js';
 import type { QuotaOutcome, WaitingCommand, WaitingItem } from './mailbox.js';
-import { repeatedOutcome } from './repeated-outcome.js';
+import { Repetitions } from './repetitions.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-limits.js';
 
@@ -74,11 +74,13 @@ export class ProjectWriter {
   private isBehind = true;
   private closed = false;
   private readonly snapshots: SnapshotKeeper | undefined;
+  private readonly repetitions: Repetitions;
   /** What was read while the batch in hand is decided, by leaf hash. */
   private readonly tail = new Map<string, StoredEvent>();
 
   constructor(private readonly options: WriterOptions) {
-    const { snapshots, limits } = options;
+    const { snapshots, limits, ledger, scope, catalogue } = options;
+    this.repetitions = new Repetitions(ledger, scope.projectId, catalogue);
     this.snapshots = snapshots && new SnapshotKeeper(snapshots, limits.snapshotEvents);
   }
 
@@ -303,7 +305,9 @@ export class ProjectWriter {
       }
       if (seen !== undefined) {
         answers.push(() => {
-          this.repeat(item, seen);
+          this.repetitions.answer(item, seen).then(item.resolve, (error: unknown) => {
+            item.reject(asRefusal(error));
+          });
         });
         continue;
       }
@@ -328,7 +332,10 @@ export class ProjectWriter {
       return () => {
         const stored = batch.stored[revision - batch.expectedRevision - 1];
         const position = stored?.position ?? this.loaded?.lastPosition ?? null;
-        item.resolve({ answer, position, revision, replayed: false });
+        const outcome = { answer, position, revision, replayed: false };
+        if (this.loaded?.state.commands.has(item.context.commandId) === true)
+          this.repetitions.note(item.context, outcome);
+        item.resolve(outcome);
       };
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof AppendTooLarge)) throw error;
@@ -336,19 +343,6 @@ export class ProjectWriter {
         item.reject(asRefusal(error));
       };
     }
-  }
-
-  /** Reads history beside the mailbox: what was written stays as it is. */
-  private repeat(item: WaitingCommand, seen: SeenCommand): void {
-    const { ledger, scope, catalogue } = this.options;
-    if (seen.requestHash !== item.context.requestHash) {
-      item.reject(new Refusal('IDEMPOTENCY_MISMATCH', 'The Idempotency-Key came before with another request.'));
-      return;
-    }
-    const before = new LoadedLedger(ledger.store, ledger.codec, scope.projectId);
-    repeatedOutcome(before, seen, item, catalogue()).then(item.resolve, (error: unknown) => {
-      item.reject(asRefusal(error));
-    });
   }
 
   /** False if another writer was first, or if the outcome of an earlier append has to be looked up. */

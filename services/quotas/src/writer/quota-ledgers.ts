@@ -67,6 +67,14 @@ export class QuotaLedgers implements OnModuleDestroy {
     return this.writer(projectId).look(see, minPosition);
   }
 
+  /** True if the command was done before, or the id was granted: then it is answered as it was, whatever has changed. */
+  wasDone(projectId: string, { commandId }: Pick<CommandContext, 'commandId'>, id?: string): Promise<boolean> {
+    return this.look(
+      projectId,
+      ({ commands, entries }) => commands.has(commandId) || (id !== undefined && entries.has(id)),
+    );
+  }
+
   async onModuleDestroy(): Promise<void> {
     await Promise.all([...this.writers.values()].map((writer) => writer.close()));
   }
