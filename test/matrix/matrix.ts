@@ -32,12 +32,14 @@ async function judge(ground: Ground, row: Row, world: World, actor: ActorName): 
   if (cell.counts) await ask.prepare?.(cell);
   const path = await cell.pathOf(template, ask.path);
   const answer = await ground.client.call(someone.token, method, path, await ask.body?.(cell));
-  return { actor, expected, seen: outcomeOf((ask.seen ?? whole)(answer)), body: excerptOf(answer) };
+  return { actor, expected, seen: outcomeOf((ask.seen ?? whole)(answer)), body: toldBy(answer) };
 }
 
 const whole = ({ status }: Answer): number => status;
 
-const excerptOf = ({ body }: Answer): string => JSON.stringify(body ?? null).slice(0, 200);
+/** The code, where there is one, and the beginning of the body. */
+const toldBy = ({ body }: Answer): string =>
+  `${(body as { code?: string } | undefined)?.code ?? 'no code'} ${JSON.stringify(body ?? null).slice(0, 200)}`;
 
 /** Asks every cell of the row, in a world that is made for it. */
 export async function askRow(ground: Ground, row: Row): Promise<Judged[]> {

@@ -197,6 +197,10 @@ export const requests: Readonly<Record<string, Ask>> = {
   [`GET ${PROJECT}/reservations`]: nothing,
   [`GET ${PROJECT}/reservations/{id}`]: nothing,
   [`POST ${PROJECT}/reservations`]: { prepare: (cell) => cell.mayUseServices(), body: reservation },
+  [`POST ${PROJECT}/reservations#by-force`]: {
+    prepare: (cell) => cell.mayUseServices(),
+    body: (cell) => ({ ...reservation(cell), mode: 'FORCE' }),
+  },
   [`POST ${PROJECT}/reservations/batch`]: {
     prepare: (cell) => cell.mayUseServices(),
     body: (cell) => ({ reservations: [reservation(cell)] }),
@@ -213,6 +217,10 @@ export const requests: Readonly<Record<string, Ask>> = {
   },
   [`GET ${PROJECT}/allocations`]: nothing,
   [`POST ${PROJECT}/allocations`]: { prepare: (cell) => cell.mayUseServices(), body: allocation },
+  [`POST ${PROJECT}/allocations#by-force`]: {
+    prepare: (cell) => cell.mayUseServices(),
+    body: (cell) => ({ ...allocation(cell), mode: 'FORCE' }),
+  },
   [`POST ${PROJECT}/allocations/{id}/resize`]: { body: () => ({ items: [{ ...ITEMS[0], amount: 2 }] }) },
   [`DELETE ${PROJECT}/allocations/{id}`]: nothing,
   [`DELETE ${PROJECT}/allocations?resourceRef={resourceRef}`]: nothing,
