@@ -271,4 +271,31 @@ describe('the process managers of a removal', () => {
     },
     600_000,
   );
+
+  it('leave to whoever joined again meanwhile what is of the new membership', async () => {
+    const place = await aPlace(victim.steward, 'Again', { query: '', keys: 1, reservations: 2, steps: 0 });
+    await reacted(victim.steward);
+    await victim.steward.storage.reactors.stop();
+    const { made } = victim.steward;
+    const member = `/v1/projects/Again/members/${USER}`;
+    await made('root', 'DELETE', `${member}?disposition=orphan`);
+    await made('root', 'PUT', member, { role: 'tenant_user' });
+    await made('root', 'PUT', `${member}/services/container-compute`);
+    const created = await made('root', 'POST', '/v1/projects/Again/keys', { owner: { type: 'user', id: USER } });
+    const key = created.body as { key: { id: string }; secret: string };
+    const id = uuidV7();
+    const items = [{ service: 'container-compute', resource: 'cpu', amount: 1 }];
+    await made('root', 'POST', '/v1/projects/Again/reservations', { id, userId: USER, items, ttlSeconds: 3_600 });
+    await victim.kill();
+    victim = await Victim.start(env);
+    await reacted(victim.steward);
+    const renewed = { ...place, keys: [...place.keys, { id: key.key.id, secret: key.secret }] };
+    expect(await verified(victim.steward, renewed)).toEqual(['REVOKED', 'VALID']);
+    const statuses = [];
+    for (const one of [...place.reservations, id]) {
+      const answer = await victim.steward.made('root', 'GET', `/v1/projects/Again/reservations/${one}`);
+      statuses.push((answer.body as { status: string }).status);
+    }
+    expect(statuses).toEqual(['released', 'released', 'open']);
+  }, 120_000);
 });
