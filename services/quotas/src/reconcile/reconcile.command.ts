@@ -93,7 +93,11 @@ export class ReconcileUsageHandler implements ICommandHandler<ReconcileUsageComm
       for (const kind of ['adopted', 'removed', 'resized'] as const)
         for (const one of answer[kind]) differences[kind].push(one);
       for (const ref of answer.ignoredNewer) differences.ignoredNewer.push(ref);
-      if (answer.complete) return { differences, position };
+      if (answer.complete) {
+        // Over many appends, the same report that was sent twice at once may have written some of them.
+        const taken = appends > 0 && !wish.dryRun ? await this.taken.find(projectId, wish) : undefined;
+        return { differences: taken?.differences ?? differences, position };
+      }
       ({ partsDone } = answer);
     }
     throw new Refusal('OVERLOADED', 'The project changes faster than the report is taken.', { retryAfterSeconds: 1 });

@@ -124,6 +124,18 @@ describe(`reports over HTTP, seed ${seed}`, () => {
     expect((await report({ ...about, sequence: 2, observedAt: now() }, [])).removed).toHaveLength(1_000);
   });
 
+  it('sent twice at once, both are answered with all that it changed, and it is counted once', async () => {
+    const usage = Array.from({ length: 1_000 }, (_, n) => seen(`twice/${String(n).padStart(200, '0')}`, 'erin'));
+    const about = { source: 'twice', userId: 'erin', observedAt: now(), sequence: 1 };
+    const used = (await usedGpu()) ?? 0;
+    const both = await Promise.all([report(about, usage), report(about, usage)]);
+    for (const { adopted, ...others } of both) {
+      expect(adopted.map(refOf).sort()).toEqual(usage.map(refOf));
+      expect(others).toEqual({ removed: [], resized: [], ignoredNewer: [] });
+    }
+    expect(await usedGpu()).toBe(used + 100_000);
+  });
+
   it('with wrong lines is refused whole, and every wrong line is named', async () => {
     const used = await usedGpu();
     const item = { service: 'container-compute', resource: 'gpu', amount: 1 };
