@@ -43,6 +43,7 @@ export function hourAfter(last: UsageHour | null, atMs: number, change: Level): 
   const reserved = hour.reserved + change.reserved;
   if (used < 0 || reserved < 0) throw new Error('Less than nothing would be used or reserved.');
   const ms = atMs - hour.changedMs;
+  const isSameMoment = ms === 0;
   return {
     startMs,
     changedMs: atMs,
@@ -50,8 +51,8 @@ export function hourAfter(last: UsageHour | null, atMs: number, change: Level): 
     reserved,
     usedMax: Math.max(hour.usedMax, used),
     reservedMax: Math.max(hour.reservedMax, reserved),
-    usedMs: hour.usedMs + area(hour.used, ms),
-    reservedMs: hour.reservedMs + area(hour.reserved, ms),
+    usedMs: isSameMoment ? hour.usedMs : hour.usedMs + area(hour.used, ms),
+    reservedMs: isSameMoment ? hour.reservedMs : hour.reservedMs + area(hour.reserved, ms),
   };
 }
 

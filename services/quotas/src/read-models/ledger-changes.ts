@@ -81,8 +81,9 @@ export interface CounterName {
 
 /** What one event does to one counter. */
 export interface Move extends Level {
+  readonly key: string;
   readonly counter: CounterName;
-  readonly at: string;
+  readonly atMs: number;
 }
 
 /** A project and something of it. */
@@ -95,7 +96,7 @@ export interface PlaceOf {
 export const placeKey = (projectId: string, id: string): string => `${projectId} ${id}`;
 
 export const counterKey = ({ project_id, user_id, service, resource }: CounterName): string =>
-  [project_id, user_id, service, resource].join(' ');
+  `${project_id} ${user_id} ${service} ${resource}`;
 
 export const limitKey = ({ project_id, scope, user_id, service, resource }: Named): string =>
   [project_id, scope, user_id, service, resource].join(' ');
@@ -168,7 +169,7 @@ export class LedgerChanges {
   readonly limitChanges: LimitChangeRow[] = [];
   readonly moves: Move[] = [];
   /** By counter: an event moves each once, so that no level is counted that never was. */
-  private moving = new Map<string, { counter: CounterName; used: number; reserved: number }>();
+  private readonly moving = new Map<string, { key: string; counter: CounterName; used: number; reserved: number }>();
   private projectId = '';
 
   constructor(private readonly standing: Standing) {}
@@ -177,9 +178,10 @@ export class LedgerChanges {
     this.projectId = idOf(event.stream);
     const { revision, position, recordedAt } = event;
     this.apply(event as OpenedEvent & ProjectQuotaEvent);
-    for (const move of this.moving.values())
-      if (move.used !== 0 || move.reserved !== 0) this.moves.push({ ...move, at: recordedAt });
-    this.moving = new Map();
+    const atMs = Date.parse(recordedAt);
+    for (const { key, counter, used, reserved } of this.moving.values())
+      if (used !== 0 || reserved !== 0) this.moves.push({ key, counter, atMs, used, reserved });
+    this.moving.clear();
     const ledger = { project_id: this.projectId, revision, position, recorded_at: recordedAt };
     this.ledgers.set(this.projectId, ledger);
   }
@@ -244,10 +246,13 @@ export class LedgerChanges {
       for (const user_id of [userId, '']) {
         const counter = { project_id: this.projectId, user_id, service, resource };
         const key = counterKey(counter);
-        const move = this.moving.get(key) ?? { counter, used: 0, reserved: 0 };
+        let move = this.moving.get(key);
+        if (move === undefined) {
+          move = { key, counter, used: 0, reserved: 0 };
+          this.moving.set(key, move);
+        }
         move.used += used * amount;
         move.reserved += reserved * amount;
-        this.moving.set(key, move);
       }
   }
 

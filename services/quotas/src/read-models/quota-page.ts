@@ -46,26 +46,41 @@ const PAGE = `
     select distinct user_id, null, null, 2 from counted
     where user_id <> '' and used + reserved > 0
       and user_id not in (select user_id from quotas.members where project_id = $1)
+  ), cells as (
+    -- Grouped and not joined, so that a page of thousands of members costs what its rows cost, whatever the planner guesses.
+    select user_id, service, resource, min(part) as part, max(role) as role, max(display_name) as display_name,
+      max(amount) as amount, max(soft) as soft, coalesce(max(revision), 0) as revision,
+      coalesce(sum(used), 0) as used, coalesce(sum(reserved), 0) as reserved
+    from (
+      select p.user_id, c.service, c.resource, p.part, p.role, p.display_name,
+        null::numeric as amount, null::bigint as soft, null::bigint as revision, null::numeric as used, null::numeric as reserved
+      from people p cross join catalogue c
+      union all
+      select user_id, service, resource, null, null, null, null, null, null, used, reserved from counted
+      union all
+      select user_id, service, resource, null, null, null, amount, soft, revision, null, null from limits
+      where scope <> 'memberDefault'
+    ) facts
+    group by user_id, service, resource
+  ), resources as materialized (
+    select c.*, d.amount as inherited, d.soft as inherited_soft,
+      coalesce(p.amount, c.project_default) - coalesce(t.used + t.reserved, 0) as project_left
+    from catalogue c
+    left join limits d on d.scope = 'memberDefault' and d.service = c.service and d.resource = c.resource
+    left join limits p on p.scope = 'project' and p.service = c.service and p.resource = c.resource
+    left join counted t on t.user_id = '' and t.service = c.service and t.resource = c.resource
   ), rows as (
-    select p.*, c.service, c.resource, c.unit,
-      coalesce(own.amount, inherited.amount, case when p.part = 0 then c.project_default else c.member_default end) as "limit",
-      case when own.amount is not null then 'set' when inherited.amount is not null then 'memberDefault'
+    select n.*, r.unit, r.project_left,
+      case when n.part = 0 then coalesce(n.amount, r.project_default)
+        else coalesce(n.amount, r.inherited, r.member_default) end as "limit",
+      case when n.amount is not null then 'set' when n.part > 0 and r.inherited is not null then 'memberDefault'
         else 'catalogue' end as source,
-      case when p.part = 0 or own.amount is not null then own.soft else inherited.soft end as soft,
-      coalesce(own.revision, 0) as revision,
-      coalesce(n.used, 0) as used, coalesce(n.reserved, 0) as reserved,
-      coalesce(of_project.amount, c.project_default) - coalesce(total.used + total.reserved, 0) as project_left
-    from people p cross join catalogue c
-    left join limits own on own.scope = case when p.part = 0 then 'project' else 'member' end
-      and own.user_id = p.user_id and own.service = c.service and own.resource = c.resource
-    left join limits inherited on inherited.scope = 'memberDefault' and p.part > 0
-      and inherited.service = c.service and inherited.resource = c.resource
-    left join limits of_project on of_project.scope = 'project'
-      and of_project.service = c.service and of_project.resource = c.resource
-    left join counted n on n.user_id = p.user_id and n.service = c.service and n.resource = c.resource
-    left join counted total on total.user_id = '' and total.service = c.service and total.resource = c.resource
+      case when n.part = 0 or n.amount is not null then n.soft else r.inherited_soft end as shown_soft
+    from cells n join resources r using (service, resource)
+    -- Who is not on the page may have limits still, and what the catalogue is narrowed to has none of the other rows.
+    where n.part is not null
   )
-  select user_id, role, display_name, service, resource, unit, "limit", soft, used, reserved,
+  select user_id, role, display_name, service, resource, unit, "limit", shown_soft as soft, used, reserved,
     greatest(0, least("limit" - used - reserved, project_left)) as available, source, used + reserved > "limit" as over,
     revision, (select position from quotas.ledgers where project_id = $1) as position
   from rows

@@ -147,27 +147,28 @@ export const hourOf = (row: Record<string, unknown>): UsageHour => ({
 
 async function countMoves(tx: ProjectionTransaction, tables: Tables, moves: readonly Move[]): Promise<void> {
   if (moves.length === 0) return;
-  const counters = new Map(moves.map(({ counter }) => [counterKey(counter), counter] as const));
+  const counters = new Map(moves.map(({ key, counter }) => [key, counter] as const));
   const last = await lastHours(tx, tables, counters);
-  const hours = new Map<string, CounterName & Record<string, unknown>>();
-  for (const { counter, at, ...change } of moves) {
-    const key = counterKey(counter);
-    const hour = hourAfter(last.get(key) ?? null, Date.parse(at), change);
+  const hours = new Map<string, { readonly counter: CounterName; readonly hour: UsageHour }>();
+  for (const move of moves) {
+    const { key, counter, atMs } = move;
+    const hour = hourAfter(last.get(key) ?? null, atMs, move);
     last.set(key, hour);
-    hours.set(`${key} ${hour.startMs}`, {
-      ...counter,
-      hour: new Date(hour.startMs).toISOString(),
-      changed_at: at,
-      used: hour.used,
-      reserved: hour.reserved,
-      used_max: hour.usedMax,
-      reserved_max: hour.reservedMax,
-      used_ms: String(hour.usedMs),
-      reserved_ms: String(hour.reservedMs),
-    });
+    hours.set(`${key} ${hour.startMs}`, { counter, hour });
   }
   const name = ['project_id', 'user_id', 'service', 'resource'];
-  await upsert(tx, tables['usage_hours'], [...name, 'hour'], [...hours.values()]);
+  const rows = [...hours.values()].map(({ counter, hour }) => ({
+    ...counter,
+    hour: new Date(hour.startMs).toISOString(),
+    changed_at: new Date(hour.changedMs).toISOString(),
+    used: hour.used,
+    reserved: hour.reserved,
+    used_max: hour.usedMax,
+    reserved_max: hour.reservedMax,
+    used_ms: String(hour.usedMs),
+    reserved_ms: String(hour.reservedMs),
+  }));
+  await upsert(tx, tables['usage_hours'], [...name, 'hour'], rows);
   const levels = [...counters].map(([key, counter]) => {
     const { used, reserved, startMs } = last.get(key) as UsageHour;
     return { ...counter, used, reserved, hour: new Date(startMs).toISOString() };
