@@ -13,7 +13,8 @@ import { projections } from '../../services/cli/src/session.js';
 /** STEWARD_FAULT_SIZE=full folds the 100,000 events of the release check. */
 const full = process.env['STEWARD_FAULT_SIZE'] === 'full';
 const EVENTS = full ? 100_000 : 5_000;
-const WRITERS = 64;
+/** With every read model and its control, as many as the pool lets in within its bound also on a small machine. */
+const WRITERS = 16;
 /** Between two histories of the one writer that goes on, so that a rebuild can overtake it on a small machine. */
 const WRITE_PAUSE_MS = 20;
 const READ_PAUSE_MS = 2;
