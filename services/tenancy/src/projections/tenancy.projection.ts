@@ -83,128 +83,190 @@ function personOf(event: OpenedEvent): PersonPart {
 }
 
 type Tables = Readonly<Record<string, string>>;
+type Row = Readonly<Record<string, unknown>>;
+type Key = Readonly<Record<string, string>>;
 
-/** Sets columns of the row that a stream has in a list; every change bears the version and the position with it. */
-async function update(
-  tx: ProjectionTransaction,
-  table: string | undefined,
-  key: Readonly<Record<string, string>>,
-  event: OpenedEvent,
-  columns: Readonly<Record<string, string | null>>,
-): Promise<void> {
-  const values: unknown[] = [];
-  const equations = (fields: Readonly<Record<string, unknown>>): string[] =>
-    Object.entries(fields).map(([column, value]) => `${column} = $${values.push(value)}`);
-  const set = equations({ ...columns, version: event.revision, position: event.position }).join(', ');
-  const { rows } = await tx.query(
-    `update ${table} set ${set} where ${equations(key).join(' and ')} returning 1`,
-    values,
-  );
-  // A change of what is not there must park and alarm, not vanish.
-  if (rows.length === 0) throw new Error(`${event.type} at ${event.position} found no row.`);
-}
+const LISTS = {
+  tenants: ['tenant_id'],
+  projects: ['project_id'],
+  members: ['project_id', 'user_id'],
+  principals: ['principal_id'],
+} as const;
+type List = keyof typeof LISTS;
 
-async function insert(
-  tx: ProjectionTransaction,
-  table: string | undefined,
-  event: OpenedEvent,
-  columns: Readonly<Record<string, string | null>>,
-): Promise<void> {
-  const row = { ...columns, version: event.revision, position: event.position };
-  const places = Object.keys(row).map((_, n) => `$${n + 1}`);
-  await tx.query(
-    `insert into ${table} (${Object.keys(row).join(', ')}) values (${places.join(', ')})`,
-    Object.values(row),
-  );
-}
+// No id holds a space.
+const keyText = (key: Key): string => Object.values(key).join(' ');
 
-async function applyOne(tx: ProjectionTransaction, tables: Tables, event: OpenedEvent): Promise<void> {
-  // The codec has checked type and version, so the pair of type and data is one of the catalogue.
+/** The row of a list that an event is about; null where it is about none, or about more than one. */
+function placeOf(event: OpenedEvent): { readonly list: List; readonly key: Key } | null {
   const { type, data } = event as unknown as TenancyEvent;
   const id = idOf(event.stream);
-  const { tenants, projects, members, principals } = tables;
-  const member = (userId: string) => ({ project_id: id, user_id: userId });
   switch (type) {
-    case 'TenantCreated': {
-      const { name } = data;
-      const row = { tenant_id: id, name, status: 'active', search: searchable(id, name) };
-      return insert(tx, tenants, event, { ...row, created_at: event.recordedAt });
-    }
+    case 'TenantCreated':
     case 'TenantSuspended':
-      return update(tx, tenants, { tenant_id: id }, event, { status: 'suspended' });
     case 'TenantResumed':
-      return update(tx, tenants, { tenant_id: id }, event, { status: 'active' });
-    case 'ProjectCreated': {
-      const { name } = data;
-      const row = { project_id: id, tenant_id: event.tenantId, name, status: 'active', search: searchable(id, name) };
-      return insert(tx, projects, event, { ...row, created_at: event.recordedAt });
-    }
+      return { list: 'tenants', key: { tenant_id: id } };
+    case 'ProjectCreated':
     case 'ProjectClosed':
-      return update(tx, projects, { project_id: id }, event, { status: 'closed' });
-    case 'MemberAdded': {
-      const { userId, role } = data;
-      const row = {
-        ...member(userId),
-        tenant_id: event.tenantId,
-        role,
-        status: 'active',
-        services: '{}',
-        ...personColumns(userId, event),
-      };
-      return insert(tx, members, event, { ...row, added_at: event.recordedAt });
-    }
+      return { list: 'projects', key: { project_id: id } };
+    case 'MemberAdded':
     case 'MemberProfileChanged':
-      return update(tx, members, member(data.userId), event, personColumns(data.userId, event));
     case 'MemberRoleChanged':
-      return update(tx, members, member(data.userId), event, { role: data.to });
     case 'MemberSuspended':
-      return update(tx, members, member(data.userId), event, { status: 'suspended' });
     case 'MemberResumed':
-      return update(tx, members, member(data.userId), event, { status: 'active' });
+    case 'MemberRemoved':
     case 'ServiceAccessGranted':
     case 'ServiceAccessRevoked':
-      return changeServices(tx, members, event, type, data);
-    case 'MemberRemoved':
-      await tx.query(`delete from ${members} where project_id = $1 and user_id = $2`, [id, data.userId]);
-      return;
-    case 'SubjectErased':
-      // The members' versions stay: what was erased is no change of theirs, and their streams know nothing of it.
-      await tx.query(`update ${members} set display_name = null, email = null, search = $2 where user_id = $1`, [
-        data.subjectId,
-        searchable(data.subjectId),
-      ]);
-      return;
-    case 'PrincipalRegistered': {
-      const row = { principal_id: id, type: data.type, role: data.role, tenant_id: event.tenantId, status: 'active' };
-      return insert(tx, principals, event, { ...row, created_at: event.recordedAt });
-    }
+      return { list: 'members', key: { project_id: id, user_id: data.userId } };
+    case 'PrincipalRegistered':
     case 'PrincipalRoleChanged':
-      return update(tx, principals, { principal_id: id }, event, { role: data.to });
     case 'PrincipalRemoved':
-      return update(tx, principals, { principal_id: id }, event, { status: 'removed' });
+      return { list: 'principals', key: { principal_id: id } };
+    case 'SubjectErased':
     case 'KeyPolicySet':
     case 'KeyPolicyRemoved':
-      return;
+      return null;
   }
 }
 
-async function changeServices(
-  tx: ProjectionTransaction,
-  members: string | undefined,
-  event: OpenedEvent,
-  type: 'ServiceAccessGranted' | 'ServiceAccessRevoked',
-  { userId, service }: { readonly userId: string; readonly service: string },
-): Promise<void> {
-  const services =
-    type === 'ServiceAccessGranted'
-      ? 'array(select s from unnest(array_append(services, $3)) as u (s) order by s)'
-      : 'array_remove(services, $3)';
-  const { rows } = await tx.query(
-    `update ${members} set services = ${services}, version = $4, position = $5
-     where project_id = $1 and user_id = $2 returning 1`,
-    [idOf(event.stream), userId, service, event.revision, event.position],
-  );
-  if (rows.length === 0) throw new Error(`${event.type} at ${event.position} found no row.`);
+/** The row after the event; undefined is none. `event` has a place, and `before` is what stood there. */
+function rowAfter(before: Row | undefined, event: OpenedEvent, key: Key): Row | undefined {
+  // The codec has checked type and version, so the pair of type and data is one of the catalogue.
+  const { type, data } = event as unknown as TenancyEvent;
+  const at = { version: event.revision, position: event.position };
+  const insert = (columns: Row): Row => {
+    if (before !== undefined) throw new Error(`${type} at ${event.position} found a row.`);
+    return { ...key, ...columns, ...at };
+  };
+  const update = (columns: Row): Row => {
+    // A change of what is not there must park and alarm, not vanish.
+    if (before === undefined) throw new Error(`${type} at ${event.position} found no row.`);
+    return { ...before, ...columns, ...at };
+  };
+  const services = (): readonly string[] => (update({})['services'] as readonly string[] | undefined) ?? [];
+  switch (type) {
+    case 'TenantCreated': {
+      const search = searchable(idOf(event.stream), data.name);
+      return insert({ name: data.name, status: 'active', search, created_at: event.recordedAt });
+    }
+    case 'ProjectCreated': {
+      const search = searchable(idOf(event.stream), data.name);
+      const row = { tenant_id: event.tenantId, name: data.name, status: 'active', search };
+      return insert({ ...row, created_at: event.recordedAt });
+    }
+    case 'MemberAdded': {
+      const row = { tenant_id: event.tenantId, role: data.role, status: 'active', services: [] };
+      return insert({ ...row, ...personColumns(data.userId, event), added_at: event.recordedAt });
+    }
+    case 'PrincipalRegistered': {
+      const row = { type: data.type, role: data.role, tenant_id: event.tenantId, status: 'active' };
+      return insert({ ...row, created_at: event.recordedAt });
+    }
+    case 'TenantSuspended':
+    case 'MemberSuspended':
+      return update({ status: 'suspended' });
+    case 'TenantResumed':
+    case 'MemberResumed':
+      return update({ status: 'active' });
+    case 'ProjectClosed':
+      return update({ status: 'closed' });
+    case 'PrincipalRemoved':
+      return update({ status: 'removed' });
+    case 'MemberRoleChanged':
+    case 'PrincipalRoleChanged':
+      return update({ role: data.to });
+    case 'MemberProfileChanged':
+      return update(personColumns(data.userId, event));
+    case 'ServiceAccessGranted':
+      return update({ services: [...services(), data.service].sort() });
+    case 'ServiceAccessRevoked':
+      return update({ services: services().filter((service) => service !== data.service) });
+    case 'MemberRemoved':
+      return undefined;
+    case 'SubjectErased':
+    case 'KeyPolicySet':
+    case 'KeyPolicyRemoved':
+      return before;
+  }
+}
+
+/** One list while a page of events is folded into it: read once before, written once after. */
+class ListPage {
+  private readonly rows = new Map<string, Row | undefined>();
+  private readonly touched = new Map<string, Key>();
+  private readonly erased: string[] = [];
+
+  constructor(
+    private readonly tx: ProjectionTransaction,
+    private readonly table: string,
+    private readonly columns: readonly string[],
+  ) {}
+
+  async read(keys: readonly Key[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { rows } = await this.tx.query(`select t.* from ${this.table} t, ${this.named()}`, this.values(keys));
+    for (const row of rows) this.rows.set(this.columns.map((column) => row[column]).join(' '), row);
+  }
+
+  apply(event: OpenedEvent, key: Key): void {
+    const text = keyText(key);
+    this.rows.set(text, rowAfter(this.rows.get(text), event, key));
+    this.touched.set(text, key);
+  }
+
+  /** The members' versions stay: what was erased is no change of theirs, and their streams know nothing of it. */
+  erase(userId: string): void {
+    this.erased.push(userId);
+    const wiped = { display_name: null, email: null, search: searchable(userId) };
+    for (const [key, row] of this.rows) if (row?.['user_id'] === userId) this.rows.set(key, { ...row, ...wiped });
+  }
+
+  async write(): Promise<void> {
+    const { tx, table, columns } = this;
+    if (this.erased.length > 0)
+      await tx.query(
+        `update ${table} t set display_name = null, email = null, search = e.search
+         from unnest($1::text[], $2::text[]) as e (user_id, search) where t.user_id = e.user_id`,
+        [this.erased, this.erased.map((userId) => searchable(userId))],
+      );
+    const gone = [...this.touched].flatMap(([text, key]) => (this.rows.get(text) === undefined ? [key] : []));
+    if (gone.length > 0) await tx.query(`delete from ${table} t using ${this.named()}`, this.values(gone));
+    const kept = [...this.touched.keys()].map((text) => this.rows.get(text)).filter((row) => row !== undefined);
+    const [first] = kept;
+    if (first === undefined) return;
+    const changed = Object.keys(first).filter((column) => !columns.includes(column));
+    await tx.query(
+      `insert into ${table} select r.* from json_populate_recordset(null::${table}, $1) r
+       on conflict (${columns.join(', ')}) do update set ${changed.map((column) => `${column} = excluded.${column}`).join(', ')}`,
+      [JSON.stringify(kept)],
+    );
+  }
+
+  /** The keys that `values` brings as a further table of a statement about `t`, and the condition that joins them. */
+  private named(): string {
+    const names = this.columns.map((_, n) => `k${n}`);
+    const lists = this.columns.map((_, n) => `$${n + 1}::text[]`);
+    const equal = this.columns.map((column, n) => `t.${column} = k.k${n}`);
+    return `(select distinct * from unnest(${lists.join(', ')}) as u (${names.join(', ')})) as k where ${equal.join(' and ')}`;
+  }
+
+  private values(keys: readonly Key[]): string[][] {
+    return this.columns.map((column) => keys.map((key) => key[column] as string));
+  }
+}
+
+/** A page of events costs a fixed number of statements, whatever it holds. */
+async function applyPage(tx: ProjectionTransaction, tables: Tables, events: readonly OpenedEvent[]): Promise<void> {
+  const placed = events.map((event) => ({ event, place: placeOf(event) }));
+  const lists = Object.fromEntries(
+    Object.entries(LISTS).map(([list, columns]) => [list, new ListPage(tx, tables[list] as string, columns)]),
+  ) as Record<List, ListPage>;
+  for (const [list, page] of Object.entries(lists))
+    await page.read(placed.flatMap(({ place }) => (place?.list === list ? [place.key] : [])));
+  for (const { event, place } of placed)
+    if (place !== null) lists[place.list].apply(event, place.key);
+    else if (event.type === 'SubjectErased') lists.members.erase((event.data as { subjectId: string }).subjectId);
+  for (const page of Object.values(lists)) await page.write();
 }
 
 function personColumns(userId: string, event: OpenedEvent): Record<'display_name' | 'email' | 'search', string | null> {
@@ -224,7 +286,5 @@ export const tenancyProjection: Projection = {
     { name: 'members', ddl: members },
     { name: 'principals', ddl: principals },
   ],
-  apply: async (tx, tables, events) => {
-    for (const event of events) await applyOne(tx, tables, event);
-  },
+  apply: applyPage,
 };
