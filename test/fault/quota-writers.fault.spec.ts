@@ -78,18 +78,28 @@ const less = (a: WriterFigures, b: WriterFigures): WriterFigures => ({
 
 describe('two writer processes on one project', () => {
   let pair: TwoStewards;
-  const appended: [number, number] = [0, 0];
   beforeAll(async () => {
     pair = await TwoStewards.start();
     await pair.made('POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
   });
   afterAll(() => pair.stop());
 
-  async function round(projectId: string, victim: 0 | 1): Promise<string> {
+  /** A process that has just begun would hardly come to write beside one that runs hot. */
+  async function warmUp(token: string, path: string): Promise<void> {
+    const body = { userId: MEMBERS[0], items: [{ service: 'container-compute', resource: 'gpu', amount: 1 }] };
+    const looks = Array.from({ length: 200 }, (_, n) =>
+      codeOf(pair.both[(n % 2) as 0 | 1], token, path, { ...body, id: uuidV7(), mode: 'CHECK_ONLY' }),
+    );
+    const statuses = new Set((await Promise.all(looks)).map(({ status }) => status));
+    expect(statuses).toEqual(new Set([200]));
+  }
+
+  async function round(projectId: string, victim: 0 | 1): Promise<{ isContended: boolean; line: string }> {
     await pair.aProject(projectId, MEMBERS);
     await pair.made('PUT', `/v1/projects/${projectId}/quotas/container-compute/gpu`, { limit: LIMIT });
     const token = pair.both[0].adminToken;
     const path = `/v1/projects/${projectId}/reservations`;
+    await warmUp(token, path);
     const before = await Promise.all(pair.both.map(writerFigures));
     const told: Told = { granted: [], denied: 0, repeats: 0 };
     let sent = 0;
@@ -117,25 +127,30 @@ describe('two writer processes on one project', () => {
     expect(told).toMatchObject({ denied: WISHES - LIMIT });
     expect(grantedAtKill).toBeLessThan(LIMIT);
     const ofVictim = whileBoth[victim] as WriterFigures;
-    const shares = whileBoth.map(({ batches }) => batches);
     const conflicts = ofVictim.conflicts + ofSurvivor.conflicts;
-    expect(conflicts).toBeGreaterThanOrEqual(5);
-    appended[victim] += ofVictim.batches;
-    appended[survivor] += ofSurvivor.batches;
+    const both = [ofVictim.batches, ofSurvivor.batches] as const;
     await pair.restart(victim);
-    return (
-      `batches ${shares.join(' and ')} until one is killed at ${grantedAtKill} granted, ` +
-      `${ofSurvivor.batches} of the other in all, ${conflicts} conflicts, ${told.repeats} asked again`
-    );
+    return {
+      isContended: conflicts >= 5 && Math.min(...both) >= (both[0] + both[1]) / 10,
+      line:
+        `${both[0]} batches of the one killed at ${grantedAtKill} granted, ${both[1]} of the other, ` +
+        `${conflicts} conflicts, ${told.repeats} asked again`,
+    };
   }
 
   it(`grants exactly ${LIMIT} of ${LIMIT}, none twice, with a writer killed in the middle, ${ROUNDS} times`, async () => {
     const lines: string[] = [];
+    let contended = 0;
     try {
-      for (let n = 0; n < ROUNDS; n += 1) lines.push(await round(`HOT${n}`, (n % 2) as 0 | 1));
+      // All must hold in every round; one in which the other process hardly came to write proves too little to be counted.
+      for (let n = 0; contended < ROUNDS && n < 2 * ROUNDS + 4; n += 1) {
+        const { isContended, line } = await round(`HOT${n}`, (n % 2) as 0 | 1);
+        lines.push(isContended ? line : `not counted: ${line}`);
+        if (isContended) contended += 1;
+      }
     } finally {
       console.log([`seed ${seed}`, ...lines].join('\n'));
     }
-    expect(Math.min(...appended)).toBeGreaterThanOrEqual((appended[0] + appended[1]) / 10);
-  }, 900_000);
+    expect(contended).toBe(ROUNDS);
+  }, 1_800_000);
 });
