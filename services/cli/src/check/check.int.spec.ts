@@ -264,14 +264,14 @@ describe('steward check', () => {
       for (const { name } of projections) expect(await host.reach(name, head, REACHED_MS)).toBe(true);
       const sound = await check(true);
       expect(sound.faults).toEqual([]);
-      expect(sound.result.readModels.map(({ state }) => state)).toEqual(['equal', 'equal', 'equal']);
+      expect(sound.result.readModels.map(({ state }) => state)).toEqual(['equal', 'equal', 'equal', 'equal']);
 
       await pool.query(`update tenancy.tenants set name = 'Acne' where tenant_id = 'acme-1'`);
       await pool.query(`delete from keys.key_list where key_id = 'key_k000000000000000'`);
       const { faults, result } = await check(true);
       expect(faults.map(({ kind }) => kind)).toEqual(['read-model-differs', 'read-model-differs']);
       expect(faults.map(({ detail }) => /[^ ]+$/.exec(detail)?.[0])).toEqual(['acme-1', 'key_k000000000000000']);
-      expect(result.readModels.map(({ state }) => state)).toEqual(['different', 'different', 'equal']);
+      expect(result.readModels.map(({ state }) => state)).toEqual(['different', 'different', 'equal', 'equal']);
       const { rows } = await pool.query(`select 1 from projections.checkpoints where status = 'building'`);
       expect(rows).toEqual([]);
     } finally {
