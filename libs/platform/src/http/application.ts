@@ -140,7 +140,10 @@ function addBodyParsers(fastify: FastifyInstance, limits: HttpLimits): void {
       done(mediaType('application/json'));
       return;
     }
-    request.raw.socket.setTimeout(limits.stallMsMax);
+    const { socket } = request.raw;
+    socket.setTimeout(limits.stallMsMax);
+    // Who has sent everything waits for the answer, however long that takes, and stalls nothing.
+    payload.once('end', () => socket.setTimeout(0));
     done(null, payload);
   });
 }

@@ -124,6 +124,8 @@ export interface Reconcile {
   readonly dryRun: boolean;
   /** How many parts of this report have been written: 0, then `partsDone` of the answer before. */
   readonly partsDone: number;
+  /** Fewer an append than usual, where so many limits are passed that an append would be too large. */
+  readonly partsMax?: number;
   /** uuid v5 of this append's commandId and the resourceRef. */
   readonly newAllocationId: (resourceRef: string) => string;
 }

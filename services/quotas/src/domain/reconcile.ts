@@ -3,7 +3,7 @@ import { Refusal } from '#libs/eventsourcing';
 import type { Reconcile, ReconcileAnswer, ReportedUsage } from './commands.js';
 import { AHEAD_MS_MAX, addMs, MEMORY_MS } from './id-time.js';
 import { AMOUNT_MAX, amountOf, byName, byText, normalItems, sameItems } from './items.js';
-import { inParts, PARTS_PER_APPEND_MAX } from './parts.js';
+import { inParts } from './parts.js';
 import { itemsOf, type LiveAllocation } from './project-quota.js';
 import type { Trial } from './trial.js';
 import { wrongField } from './wrong-field.js';
@@ -13,8 +13,10 @@ import { wrongField } from './wrong-field.js';
  * observation is left alone; allocations without a resourceRef cannot be missing from a report and are left alone too.
  */
 
+/** Every append compares the whole report anew, so they are few and large: 480 KiB, and room for what comes with it. */
+export const REPORT_PARTS_MAX = 10;
 /** More of them than fit in so many parts are answered, but not written. */
-const IGNORED_PARTS_MAX = 8;
+const IGNORED_PARTS_MAX = 4;
 
 type Difference =
   | { readonly kind: 'removed'; readonly ref: string; readonly data: RemovedUsage }
@@ -177,12 +179,17 @@ export function reconcile(command: Reconcile, trial: Trial): ReconcileAnswer {
   const isDifferent = partsDone > 0 || differences.some(({ kind }) => kind !== 'ignoredNewer');
   if (dryRun || !isDifferent) return answerOf(differences, partsDone, true);
   holdSums(trial, differences);
+  const ignored = differences.filter(({ kind }) => kind === 'ignoredNewer');
   const changes = inParts(differences.filter(({ kind }) => kind !== 'ignoredNewer'));
-  const now = changes.slice(0, PARTS_PER_APPEND_MAX);
+  const now = changes.slice(0, command.partsMax ?? REPORT_PARTS_MAX);
+  const told = now.flat();
   const complete = now.length === changes.length;
   // What is ignored stays so, and would come again with every append; it is told once, at the end.
-  const ignoredParts = inParts(differences.filter(({ kind }) => kind === 'ignoredNewer')).slice(0, IGNORED_PARTS_MAX);
-  if (complete) now.push(...ignoredParts);
+  const ignoredParts = inParts(ignored).slice(0, IGNORED_PARTS_MAX);
+  if (complete) {
+    now.push(...ignoredParts);
+    told.push(...ignored);
+  }
   if (now.length === 0) now.push([]);
   const parts = partsDone + Math.max(now.length, changes.length + ignoredParts.length);
   for (const [n, part] of now.entries())
@@ -197,5 +204,5 @@ export function reconcile(command: Reconcile, trial: Trial): ReconcileAnswer {
         ...byKind(part),
       },
     });
-  return answerOf(now.flat(), partsDone + now.length, complete);
+  return answerOf(told, partsDone + now.length, complete);
 }

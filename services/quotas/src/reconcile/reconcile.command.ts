@@ -6,6 +6,7 @@ import type { NdjsonLine, RequestContext } from '#libs/platform';
 import { CatalogueIndex } from '../catalogue-index.js';
 import type { Reconcile } from '../domain/commands.js';
 import { itemsOf, type ProjectQuota } from '../domain/project-quota.js';
+import { REPORT_PARTS_MAX } from '../domain/reconcile.js';
 import { QuotaRights } from '../quota-rights.js';
 import { QuotaLedgers } from '../writer/quota-ledgers.js';
 import type { DifferenceView, ReconciledView } from './reconcile.dto.js';
@@ -84,19 +85,29 @@ export class ReconcileUsageHandler implements ICommandHandler<ReconcileUsageComm
   private async writeInParts(projectId: string, wish: ReportWish, context: RequestContext): Promise<Found> {
     const differences: MutableDifferences = { adopted: [], removed: [], resized: [], ignoredNewer: [] };
     const request = context.command();
+    let partsMax = REPORT_PARTS_MAX;
     let partsDone = 0;
     for (let appends = 0; appends < APPENDS_MAX; appends += 1) {
       const commandId = appends === 0 ? request.commandId : randomUUID();
       const newAllocationId = (resourceRef: string): string => uuidV5(resourceRef, commandId);
-      const command = { ...wish, partsDone, newAllocationId };
-      const { answer, position } = await this.ledgers.run(projectId, command, { ...request, commandId });
+      const command = { ...wish, partsDone, partsMax, newAllocationId };
+      const outcome = await this.ledgers.run(projectId, command, { ...request, commandId }).catch((error: unknown) => {
+        if (error instanceof Refusal && error.code === 'EVENT_TOO_LARGE' && partsMax > 1) return null;
+        throw error;
+      });
+      if (outcome === null) {
+        partsMax = Math.floor(partsMax / 2);
+        continue;
+      }
+      const { answer, position } = outcome;
       for (const kind of ['adopted', 'removed', 'resized'] as const)
         for (const one of answer[kind]) differences[kind].push(one);
       for (const ref of answer.ignoredNewer) differences.ignoredNewer.push(ref);
       if (answer.complete) {
-        // Over many appends, the same report that was sent twice at once may have written some of them.
-        const taken = appends > 0 && !wish.dryRun ? await this.taken.find(projectId, wish) : undefined;
-        return { differences: taken?.differences ?? differences, position };
+        // Parts may have been written before: by a request that broke off, or by the same report sent twice at once.
+        const taken = answer.partsDone > 0 ? await this.taken.find(projectId, wish) : undefined;
+        const { ignoredNewer } = differences;
+        return { differences: taken === undefined ? differences : { ...taken.differences, ignoredNewer }, position };
       }
       ({ partsDone } = answer);
     }

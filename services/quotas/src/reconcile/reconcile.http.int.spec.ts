@@ -208,6 +208,17 @@ describe(`reports over HTTP, seed ${seed}`, () => {
     });
   });
 
+  it('that passes more limits than one append can tell of goes in smaller parts', async () => {
+    const cpu = [{ service: 'virtual-compute', resource: 'cpu', amount: 2 }];
+    await made('alice', 'PUT', '/v1/projects/GOV1/member-default-quotas/virtual-compute/cpu', {
+      limit: 1,
+      force: true,
+    });
+    const usage = Array.from({ length: 1_200 }, (_, n) => seen(`limits/${n}`, `guest-${n}`, cpu));
+    const about = { source: 'limits', sequence: 1, resources: [{ service: 'virtual-compute', resource: 'cpu' }] };
+    expect((await report(about, usage)).adopted).toHaveLength(1_200);
+  });
+
   it('are taken from services and the platform’s administrators alone', async () => {
     const file = fileOf({ sequence: 99 }, []);
     const statuses: Record<string, number> = {};
