@@ -5,6 +5,7 @@ const foldable = [
   '^services/[^/]+/src/domain/',
   '^services/[^/]+/src/[^/]+\\.projection[^/]*\\.ts$',
   '^services/[^/]+/src/projections/',
+  '^services/[^/]+/src/read-models/[^/]+\\.projection\\.ts$',
 ];
 
 /** @type {import('dependency-cruiser').IConfiguration} */
