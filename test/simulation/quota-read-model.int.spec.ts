@@ -6,6 +6,7 @@ import { compareWithFold, PostgresEventStore, ProjectionHost } from '#libs/postg
 import { seededRandom } from '#libs/testing';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../libs/postgres/src/testing/embedded-ledger.js';
 import { type Catalogue, defaultCatalogue, resourcesOf } from '../../services/quotas/src/domain/catalogue.js';
+import type { QuotaCommand } from '../../services/quotas/src/domain/commands.js';
 import { quotaRow } from '../../services/quotas/src/domain/limits.js';
 import { reservationAnswer } from '../../services/quotas/src/domain/reservations.js';
 import { TestLedger } from '../../services/quotas/src/testing/given-quota.js';
@@ -41,6 +42,12 @@ interface Step {
   readonly used: number;
   readonly reserved: number;
 }
+
+/** The model that the commands are made for knows no soft limits; the page shows them. */
+const withSoft = (command: QuotaCommand, random: () => number): QuotaCommand =>
+  command.type === 'SetQuota' && typeof command.limit === 'number' && random() < 0.5
+    ? { ...command, soft: Math.floor(random() * (command.limit + 1)) }
+    : command;
 
 /** A project as the rules have it, and what is written of it. */
 class World {
@@ -228,7 +235,7 @@ describe('the read model of quotas', () => {
       try {
         ledger.sweep(timeOf(clockMs));
         world.note(clockMs);
-        ledger.run(timeOf(clockMs), asking.next().command);
+        ledger.run(timeOf(clockMs), withSoft(asking.next().command, random));
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
       }
