@@ -40,6 +40,7 @@ export function aDataDir(): string {
 /** The built program as a child process on free ports, as an operator would run it. `npm run build` comes first. */
 export class StewardProcess {
   readonly output: string[] = [];
+  private readonly exit: Promise<unknown>;
   url = '';
   grpcAddress = '';
 
@@ -47,7 +48,9 @@ export class StewardProcess {
     readonly dataDir: string,
     private readonly child: ChildProcess,
     private readonly ownsDataDir: boolean,
-  ) {}
+  ) {
+    this.exit = once(child, 'exit');
+  }
 
   /** Resolves when it is ready; with a data directory of its own unless one is given. */
   static async start(options: StartOptions = {}): Promise<StewardProcess> {
@@ -86,8 +89,8 @@ export class StewardProcess {
 
   /** Waits for the log line `Steward is ready` and learns the addresses from it. */
   async ready(): Promise<void> {
-    const deadline = performance.now() + START_MS_MAX;
-    while (performance.now() < deadline) {
+    const tooLate = AbortSignal.timeout(START_MS_MAX);
+    while (!tooLate.aborted) {
       const line = this.output
         .join('')
         .split('\n')
@@ -99,7 +102,8 @@ export class StewardProcess {
         return;
       }
       if (this.child.exitCode !== null || this.child.signalCode !== null) break;
-      await Promise.race([once(this.child.stdout ?? this.child, 'data'), once(this.child, 'exit')]);
+      const nextOutput = once(this.child.stdout ?? this.child, 'data', { signal: tooLate });
+      await Promise.race([nextOutput, this.exit]).catch(() => undefined);
     }
     // The output of a first start holds the bootstrap key, and test output must not.
     const said = this.output
@@ -135,7 +139,7 @@ export class StewardProcess {
 
   /** Resolves to the exit code, or the signal's name. */
   async exited(): Promise<number | string> {
-    if (this.child.exitCode === null && this.child.signalCode === null) await once(this.child, 'exit');
+    if (this.child.exitCode === null && this.child.signalCode === null) await this.exit;
     return this.child.exitCode ?? this.child.signalCode ?? 'unknown';
   }
 
