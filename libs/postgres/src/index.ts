@@ -37,5 +37,5 @@ export {
   type Peppers,
 } from './key-files.js';
 export { KekVersionUnknown, PostgresDataKeys, type PostgresDataKeysOptions } from './postgres-data-keys.js';
-export { failureOfRead } from './postgres-errors.js';
+export { ReadPool } from './read-pool.js';
 export { StoreClock, type StoreClockOptions } from './store-clock.js';

@@ -1,8 +1,7 @@
 import { Inject, Injectable, type OnModuleInit } from '@nestjs/common';
 import type { Pool } from 'pg';
-import { asRefusal, type CommandContext, Refusal } from '#libs/eventsourcing';
+import { type CommandContext, Refusal } from '#libs/eventsourcing';
 import { POOL } from '#libs/platform';
-import { failureOfRead } from '#libs/postgres';
 import { createOwnTable } from './own-tables.js';
 
 /** Kept as long as the streams know the commands that wrote to them: for ever. */
@@ -54,7 +53,7 @@ export class BulkSelections implements OnModuleInit {
   /** Of two that choose at once one is kept, and both go by it. */
   private async keep(commandId: string, requestHash: string, choose: () => Promise<string[]>): Promise<Selection> {
     const key_ids = await choose();
-    const { rowCount } = await this.query(
+    const { rowCount } = await this.pool.query(
       'insert into keys.bulk_selections (command_id, request_hash, key_ids) values ($1, $2, $3) on conflict do nothing',
       [commandId, requestHash, key_ids],
     );
@@ -65,17 +64,10 @@ export class BulkSelections implements OnModuleInit {
   }
 
   private async find(commandId: string): Promise<Selection | undefined> {
-    const { rows } = await this.query('select request_hash, key_ids from keys.bulk_selections where command_id = $1', [
-      commandId,
-    ]);
+    const { rows } = await this.pool.query<Selection>(
+      'select request_hash, key_ids from keys.bulk_selections where command_id = $1',
+      [commandId],
+    );
     return rows[0];
-  }
-
-  private async query(text: string, values: readonly unknown[]) {
-    try {
-      return await this.pool.query<Selection>(text, [...values]);
-    } catch (error) {
-      throw asRefusal(failureOfRead(error));
-    }
   }
 }

@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import type { Pool } from 'pg';
 import { type ErrorCode, errorCodes } from '#libs/contracts';
-import { asRefusal, type Clock, Refusal } from '#libs/eventsourcing';
+import { type Clock, Refusal } from '#libs/eventsourcing';
 import {
   type Action,
   CLOCK,
@@ -16,7 +16,6 @@ import {
   Targets,
   type Verdict,
 } from '#libs/platform';
-import { failureOfRead } from '#libs/postgres';
 import { BulkSelections } from './bulk-selections.js';
 import { inParallel } from './in-parallel.js';
 import { requestOf } from './key.commands.js';
@@ -131,9 +130,7 @@ export class BulkChangeKeysHandler implements ICommandHandler<BulkChangeKeysComm
   ): Promise<string[]> {
     await this.gate.reach(context, KEY_LIST);
     const wanted = { access: context.access, filter, at: this.clock.now() };
-    const ids = await matchingKeyIds(this.pool, wanted, BULK_IDS_MAX).catch((error: unknown) => {
-      throw asRefusal(failureOfRead(error));
-    });
+    const ids = await matchingKeyIds(this.pool, wanted, BULK_IDS_MAX);
     if (ids.length === expectedCount) return ids;
     const count = ids.length > BULK_IDS_MAX ? `more than ${BULK_IDS_MAX}` : String(ids.length);
     throw new Refusal('COUNT_MISMATCH', `The filter matches ${count} keys, not ${expectedCount}.`);

@@ -1,4 +1,4 @@
-import pg from 'pg';
+import type pg from 'pg';
 import { eventTypes } from '#libs/contracts';
 import { Acknowledged, Codec, IndexFollower, type Ledger } from '#libs/eventsourcing';
 import {
@@ -10,6 +10,7 @@ import {
   PostgresEventStore,
   ProjectionHost,
   type ReactorHost,
+  ReadPool,
   StoreClock,
 } from '#libs/postgres';
 import type { AppConfig } from '../config.js';
@@ -25,7 +26,7 @@ const QUERY_MS_MAX = 10_000;
 export interface Storage {
   readonly database: OpenDatabase;
   readonly store: PostgresEventStore;
-  /** For read models, as the program's role. */
+  /** For read models, as the program's role; what fails there and may pass by itself is a StoreUnavailable. */
   readonly pool: pg.Pool;
   readonly codec: Codec;
   readonly dataKeys: PostgresDataKeys;
@@ -67,7 +68,7 @@ export async function openStorage(config: AppConfig, log: Logger, options: OpenS
 async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageOptions): Promise<Storage> {
   const { connection } = database;
   const refuse = database.diskGuard === undefined ? {} : { refuse: database.diskGuard.refusal };
-  const pool = new pg.Pool({
+  const pool = new ReadPool({
     ...connection,
     max: POOL_CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_MS_MAX,
