@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import pg from 'pg';
+import { keyStream } from '#libs/contracts';
 import { InProcessSteward } from '../../../libs/testing/src/in-process-steward.js';
 import { aKeyWorld, type KeyWorld, user } from './testing/key-world.js';
 import type { KeyView } from './keys.views.js';
@@ -17,6 +19,22 @@ beforeAll(async () => {
 afterAll(() => steward.stop());
 
 const day = (n: number): string => new Date(Date.now() + n * 86_400_000).toISOString();
+
+/** The database takes no event of these keys, as one that runs out of resources half-way; undone by what it answers. */
+async function refusingAppendsTo(keyIds: readonly string[]): Promise<() => Promise<void>> {
+  const owner = new pg.Client(steward.storage.database.ownerConnection);
+  await owner.connect();
+  await owner.query(`
+    create function public.out_of_resources() returns trigger language plpgsql as
+      $$ begin raise exception 'out of resources' using errcode = '53200'; end $$;
+    create trigger out_of_resources before insert on ledger.events for each row
+      when (new.stream = any('{${keyIds.map(keyStream).join(',')}}')) execute function public.out_of_resources()
+  `);
+  return async () => {
+    await owner.query('drop trigger out_of_resources on ledger.events; drop function public.out_of_resources');
+    await owner.end();
+  };
+}
 
 describe('many keys at once', () => {
   it('are changed one by one, each with its own result, and the same again under one Idempotency-Key', async () => {
@@ -72,6 +90,36 @@ describe('many keys at once', () => {
     expect((await send({ ...body, expectedCount: 1 })).body).toMatchObject({ code: 'IDEMPOTENCY_MISMATCH' });
     expect((await made('alice', 'GET', `/v1/keys/${later}`)).status).toBe(200);
     expect((await send(body, 'leaving-2')).body).toMatchObject({ code: 'COUNT_MISMATCH' });
+  });
+
+  it('chosen by a filter are changed to the last one when an interrupted request is repeated, and none twice', async () => {
+    const labels = { batch: 'interrupted' };
+    const ids = await Promise.all(Array.from({ length: 40 }, async () => (await create('alice', { labels })).key.id));
+    const body = {
+      action: 'disable',
+      filter: { label: ['batch=interrupted'], status: ['active'] },
+      expectedCount: ids.length,
+    };
+    const send = () => call('alice', 'POST', '/v1/keys/bulk', body, { 'idempotency-key': 'interrupted-1' });
+    const recover = await refusingAppendsTo(ids.sort().slice(-10));
+    const interrupted = ((await send()).body as BulkBody).results;
+    await recover();
+    const done = interrupted.filter(({ status }) => status === 200);
+    expect(new Set(interrupted.map(({ code }) => code))).toEqual(new Set([undefined, 'OVERLOADED']));
+    expect(interrupted.length - done.length).toBeGreaterThanOrEqual(10);
+
+    const later = (await create('alice', { labels })).key.id;
+    const repeated = await send();
+    expect(repeated.status).toBe(200);
+    const { results } = repeated.body as BulkBody;
+    expect(results.map(({ id, status, key }) => [id, status, key?.version])).toEqual(
+      interrupted.map(({ id }) => [id, 200, 2]),
+    );
+    expect((await made('alice', 'GET', `/v1/keys/${later}`)).body).toMatchObject({ status: 'active' });
+    for (const id of ids) {
+      const { data } = (await made('alice', 'GET', `/v1/keys/${id}/history`)).body as { data: { type: string }[] };
+      expect(data.map(({ type }) => type)).toEqual(['KeyCreated', 'KeyDisabled']);
+    }
   });
 });
 
