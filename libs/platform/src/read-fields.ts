@@ -13,10 +13,25 @@ export function readFields<T extends object>(type: new () => T, value: unknown, 
   const errors: FieldError[] = [];
   const isText = place === 'query' || place === 'path';
   const made = instantiate(type, value, place, isText, errors);
-  if (errors.length === 0 && made instanceof type)
+  if (errors.length === 0 && made instanceof type) {
+    // class-validator tells the faults; that there are none is told by its own checks for a tenth of the cost.
+    if (isSound(type, made)) return made;
     for (const error of validateSync(made, { forbidUnknownValues: false })) collect(error, place, errors);
+  }
   if (errors.length > 0 || !(made instanceof type)) throw validationRefusal(errors);
   return made;
+}
+
+/** True if every check holds that class-validator would ask of the object. */
+function isSound(type: FieldsClass, made: object): boolean {
+  for (const [name, { check, nested }] of fieldsOf(type)) {
+    const value: unknown = Reflect.get(made, name);
+    if (check(value) !== undefined) return false;
+    if (nested === undefined || typeof value !== 'object' || value === null) continue;
+    const members: readonly unknown[] = Array.isArray(value) ? value : [value];
+    if (!members.every((member) => isRecord(member) && isSound(nested(), member))) return false;
+  }
+  return true;
 }
 
 export function validationRefusal(errors: readonly FieldError[]): Refusal {
@@ -44,9 +59,9 @@ function instantiate(
   const made: object = new type();
   for (const [name, given] of Object.entries(value)) {
     const rule = fields.get(name);
-    const at = `${location}.${printableName(name)}`;
-    if (rule === undefined) errors.push({ location: at, message: 'is not a known field' });
-    else Reflect.set(made, name, readField(rule, given, at, isText, errors));
+    if (rule === undefined)
+      errors.push({ location: `${location}.${printableName(name)}`, message: 'is not a known field' });
+    else Reflect.set(made, name, readField(rule, given, `${location}.${name}`, isText, errors));
   }
   return made;
 }
