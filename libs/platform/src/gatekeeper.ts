@@ -113,6 +113,11 @@ export class Gatekeeper {
     return target;
   }
 
+  /** True if memory permits it; false is no refusal, for that is decided at the head (`authorize`). */
+  permitsNow({ principal }: { readonly principal: Principal }, action: Action, target: Target | undefined): boolean {
+    return judge(principal, action, target) === 'permitted';
+  }
+
   /** The verdict on each of many targets; all that memory refuses are looked at again after one wait for the head. */
   async verdicts(
     { principal }: { readonly principal: Principal },
