@@ -49,6 +49,8 @@ function sentencesOf(error: unknown): string[] {
     return [`CannotListen: ${message}. Look at STEWARD_HOST, STEWARD_PORT and STEWARD_GRPC_PORT.`];
   if (syscall === 'getaddrinfo')
     return [`HostUnknown: ${message}. Look at STEWARD_HOST, or at STEWARD_DATABASE_URL if it names that host.`];
+  if (code?.startsWith('ERR_OSSL_') === true)
+    return [`TlsFilesWrong: ${message}. Look at STEWARD_TLS_CERT_FILE and STEWARD_TLS_KEY_FILE.`];
   if (syscall === 'mkdir') return [`DataDirectoryUnusable: ${message}. Look at STEWARD_DATA_DIR.`];
   // A name with several addresses fails as an AggregateError, whose message is empty.
   if (code !== undefined && UNREACHABLE.has(code))
