@@ -79,8 +79,8 @@ export class ProjectWriter {
   private readonly tail = new Map<string, StoredEvent>();
 
   constructor(private readonly options: WriterOptions) {
-    const { snapshots, limits, ledger, scope, catalogue } = options;
-    this.repetitions = new Repetitions(ledger, scope.projectId, catalogue);
+    const { snapshots, limits, ledger, scope } = options;
+    this.repetitions = new Repetitions(ledger, scope.projectId);
     this.snapshots = snapshots && new SnapshotKeeper(snapshots, limits.snapshotEvents);
   }
 
