@@ -51,7 +51,11 @@ const refused = (refusal: Refusal, { failedCredential = false, final = false } =
 });
 
 /** One answer for every credential that does not count, so that nobody learns which part of it was wrong. */
-const unauthenticated = (): Refusal => new Refusal('UNAUTHENTICATED', 'The credential is missing or not valid.');
+const unauthenticated = (): Refusal =>
+  new Refusal(
+    'UNAUTHENTICATED',
+    'The credential is missing or not valid. Send a token or a Steward key as Authorization: Bearer, or a key as X-API-Key.',
+  );
 
 function refusalOf(verdict: Exclude<Verdict, 'permitted'>, action: Action): Refusal {
   switch (verdict) {
