@@ -157,6 +157,13 @@ export interface RemoveQuotaMember {
   readonly partsDone: number;
 }
 
+/** What a change of the member default has left to be told: who that inherits it is above it, or is not any more. */
+export interface TellOverQuota {
+  readonly type: 'TellOverQuota';
+  readonly service: string;
+  readonly resource: string;
+}
+
 export type QuotaCommand =
   | Reserve
   | CommitReservation
@@ -173,6 +180,7 @@ export type QuotaCommand =
   | Reconcile
   | { readonly type: 'FreezeQuota'; readonly mode: FreezeMode }
   | { readonly type: 'UnfreezeQuota' }
+  | TellOverQuota
   | { readonly type: 'CloseQuota'; readonly force: boolean }
   | RemoveQuotaMember;
 
@@ -309,6 +317,7 @@ export interface QuotaAnswers {
   Reconcile: ReconcileAnswer;
   FreezeQuota: PolicyAnswer;
   UnfreezeQuota: PolicyAnswer;
+  TellOverQuota: null;
   CloseQuota: PolicyAnswer;
   RemoveQuotaMember: RemovalAnswer;
 }

@@ -1,7 +1,6 @@
 import { commandIdOf } from '#libs/eventsourcing';
 import {
   after,
-  allocate,
   byDefault,
   commit,
   gpu,
@@ -10,6 +9,7 @@ import {
   limit,
   of,
   refusalOf,
+  report,
   reserve,
   T0,
 } from '../testing/given-quota.js';
@@ -67,10 +67,14 @@ describe('a decision', () => {
   });
 
   it('that would write more than an append takes is refused', () => {
-    const ledger = ledgerAfter([]);
-    for (let n = 1; n <= EVENTS_PER_COMMAND_MAX; n += 1) ledger.run(T0, allocate(n, `u${n}`, [gpu(2)]));
-    expect(refusalOf(() => ledger.run(T0, limit(byDefault, 1, { force: true }))).code).toBe('EVENT_TOO_LARGE');
-    expect(ledger.state.memberDefaults.size).toBe(0);
+    const ledger = ledgerAfter([[T0, limit(byDefault, 1)]]);
+    const used = Array.from({ length: EVENTS_PER_COMMAND_MAX }, (_, n) => ({
+      resourceRef: `vm-${n}`,
+      userId: `u${n}`,
+      items: [gpu(2)],
+    }));
+    expect(refusalOf(() => ledger.run(T0, report(T0, 1, used))).code).toBe('EVENT_TOO_LARGE');
+    expect(ledger.state.entries.size).toBe(0);
   });
 });
 

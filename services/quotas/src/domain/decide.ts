@@ -9,6 +9,7 @@ import {
   freezeQuota,
   setQuota,
   setQuotaPolicy,
+  tellOverQuota,
   unfreezeQuota,
 } from './limit-setting.js';
 import { removeQuotaMember } from './member-removal.js';
@@ -23,7 +24,7 @@ import {
 } from './reservations.js';
 import { type Moment, Trial } from './trial.js';
 
-/** Of the size that they have, so many fit into one append: a member default that brings thousands over quota does not. */
+/** Of the size that they have, so many fit into one append. */
 export const EVENTS_PER_COMMAND_MAX = 1_000;
 
 export interface Decision<Type extends QuotaCommand['type'] = QuotaCommand['type']> {
@@ -54,6 +55,7 @@ const rules: Rules = {
   Reconcile: reconcile,
   FreezeQuota: freezeQuota,
   UnfreezeQuota: (_, trial) => unfreezeQuota(trial),
+  TellOverQuota: tellOverQuota,
   CloseQuota: closeQuota,
   RemoveQuotaMember: removeQuotaMember,
 };

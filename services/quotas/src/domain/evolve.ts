@@ -8,6 +8,7 @@ import {
   type Resource,
   type Scope,
   type StandingLimit,
+  type Touched,
 } from './project-quota.js';
 
 /** What the ledger takes of an event beside its content; a RecordedEvent has it all. */
@@ -273,8 +274,9 @@ function limited(state: ProjectQuota, event: LimitEvent, revision: number): void
       ? { limit: event.data.limit, soft: event.data.soft, revision }
       : { limit: null, soft: null, revision };
   state.journal.put(limitsOf(state, scope), resource, standingLimit);
-  if (state.touched === null) return;
-  for (const counter of governed(state, scope, resource)) state.touched.counters.add(counter);
+  if (state.touched !== null) touchGoverned(state, state.touched, scope, resource);
+  // Whoever wrote it may have come to an end before all was told.
+  else if (scope.type === 'memberDefault') state.untold.add(resource);
 }
 
 /** The limits set at a scope. */
@@ -289,6 +291,9 @@ export function limitsOf(state: ProjectQuota, scope: QuotaScope): Map<Resource, 
   }
 }
 
+export const inheritsDefault = ({ userId, limits }: Scope, resource: Resource): boolean =>
+  userId !== null && (limits.get(resource)?.limit ?? null) === null;
+
 /** The counters whose effective limit a limit of that scope decides. */
 export function governed(state: ProjectQuota, scope: QuotaScope, resource: Resource): Counter[] {
   const scopes =
@@ -296,8 +301,13 @@ export function governed(state: ProjectQuota, scope: QuotaScope, resource: Resou
       ? [state.project]
       : scope.type === 'member'
         ? [state.members.get(scope.userId ?? '')]
-        : [...state.members.values()].filter((member) => (member.limits.get(resource)?.limit ?? null) === null);
+        : [...state.members.values()].filter((member) => inheritsDefault(member, resource));
   return scopes.flatMap((one) => one?.counters[resource.index] ?? []);
+}
+
+export function touchGoverned(state: ProjectQuota, touched: Touched, scope: QuotaScope, resource: Resource): void {
+  for (const counter of governed(state, scope, resource)) touched.counters.add(counter);
+  if (scope.type === 'memberDefault') touched.defaults.add(resource);
 }
 
 function over(

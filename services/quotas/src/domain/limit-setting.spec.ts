@@ -1,6 +1,10 @@
-import type { QuotaCommand } from './commands.js';
+import type { ProjectQuotaEvent } from '#libs/contracts';
 import { defaultCatalogue } from './catalogue.js';
+import type { QuotaCommand } from './commands.js';
+import { execute } from './decide.js';
 import { quotaRow } from './limits.js';
+import type { ProjectQuota } from './project-quota.js';
+import { restored, snapshotOf } from './snapshot.js';
 import {
   allocate,
   byDefault,
@@ -11,6 +15,7 @@ import {
   free,
   given,
   gpu,
+  id,
   ledgerAfter,
   limit,
   of,
@@ -325,6 +330,71 @@ describe('a frozen or closed project', () => {
     given(...after)
       .when(T0, report(T0, 1, []))
       .gives('UsageReconciled');
+  });
+});
+
+describe('a member default that thousands inherit', () => {
+  const told = ({ events }: { readonly events: readonly ProjectQuotaEvent[] }) =>
+    events.flatMap(({ type, data }) =>
+      type === 'OverQuotaEntered' || type === 'OverQuotaCleared' ? [`${type} ${data.scope.userId ?? ''}`] : [],
+    );
+  const tell = { type: 'TellOverQuota', service: 'container-compute', resource: 'gpu' } as const;
+  const ofMany = () => {
+    const ledger = ledgerAfter([[T0, limit(ofProject, 'unlimited')]]);
+    for (let n = 1; n <= 1_200; n += 1) ledger.run(T0, allocate(n, `u${n}`, [gpu(2)]));
+    return ledger;
+  };
+
+  it('is lowered and raised at once, and who is over it by that is told in as many appends as it takes', () => {
+    const ledger = ofMany();
+    for (const [value, name] of [
+      [1, 'OverQuotaEntered'],
+      [2, 'OverQuotaCleared'],
+    ] as const) {
+      const appends: { readonly events: readonly ProjectQuotaEvent[] }[] = [
+        ledger.run(T0, limit(byDefault, value, { force: true })),
+      ];
+      expect(gpuRow(ledger, 'u1200').over).toBe(value === 1);
+      for (let n = 0; n < 9 && ledger.state.untold.size > 0; n += 1) appends.push(ledger.run(T0, tell));
+      expect(appends.map(({ events }) => events.length)).toEqual([500, 500, 201]);
+      const all = appends.flatMap(told);
+      expect(new Set(all)).toEqual(new Set(Array.from({ length: 1_200 }, (_, n) => `${name} u${n + 1}`)));
+      expect(all).toHaveLength(1_200);
+      expect(ledger.run(T0, tell).events).toEqual([]);
+    }
+  });
+
+  it('that changes again before all were told is told of as it is then, by what they do and in the end', () => {
+    const ledger = ofMany();
+    const first = told(ledger.run(T0, limit(byDefault, 1, { force: true })));
+    const untold = Array.from({ length: 1_200 }, (_, n) => `u${n + 1}`).filter(
+      (userId) => !first.includes(`OverQuotaEntered ${userId}`),
+    );
+    const one = Number(untold[0]?.slice(1));
+    expect(told(ledger.run(T0, resize(one, [gpu(3)], { mode: 'FORCE' })))).toEqual([`OverQuotaEntered u${one}`]);
+    const back = ledger.run(T0, limit(byDefault, 3));
+    expect(ledger.state.untold.size).toBe(1);
+    const all = [...told(back), ...told(ledger.run(T0, tell))];
+    expect(new Set(all)).toEqual(
+      new Set([...first, `OverQuotaEntered u${one}`].map((entered) => entered.replace('Entered', 'Cleared'))),
+    );
+    expect(ledger.state.untold.size).toBe(0);
+  });
+
+  it('is looked at again by whoever folds its history or takes up a snapshot, until nothing is left to tell', () => {
+    const ledger = ofMany();
+    ledger.run(T0, limit(byDefault, 1, { force: true }));
+    const state = restored(snapshotOf(ledger.state)) as ProjectQuota;
+    expect([...state.untold].map(({ resource }) => resource)).toEqual(['gpu']);
+    const moment = { at: T0, catalogue: ledger.catalogue, commandId: id(9_000), requestHash: null };
+    state.journal.begin();
+    expect(told(execute(tell, state, moment))).toHaveLength(500);
+    state.journal.confirm();
+    state.journal.begin();
+    expect(told(execute(tell, state, moment))).toHaveLength(201);
+    expect(state.untold.size).toBe(0);
+    state.journal.undo();
+    expect(state.untold.size).toBe(1);
   });
 });
 

@@ -11,8 +11,9 @@ import type {
   QuotaCommand,
   SetQuota,
   SetQuotaPolicy,
+  TellOverQuota,
 } from './commands.js';
-import { governed, limitsOf } from './evolve.js';
+import { governed, limitsOf, touchGoverned } from './evolve.js';
 import { AMOUNT_MAX, byText } from './items.js';
 import { inheritedLimit, isAbove, limitOfCounter, limitOfScope, projectLimit } from './limits.js';
 import type { ProjectQuota, Resource } from './project-quota.js';
@@ -243,6 +244,15 @@ const givenResources = (state: ProjectQuota): Resource[] =>
   [...new Set([...state.members.values()].flatMap(({ limits }) => [...limits.keys()]))].sort(
     (a, b) => byText(a.service, b.service) || byText(a.resource, b.resource),
   );
+
+/** The limit counts from its own event on; only the telling goes on, an append at a time, until `untold` is rid of it. */
+export function tellOverQuota({ service, resource }: TellOverQuota, trial: Trial): null {
+  const { state, touched } = trial;
+  const byDefault = { type: 'memberDefault', userId: null } as const;
+  touchGoverned(state, touched, byDefault, state.resource(service, resource));
+  trial.settle();
+  return null;
+}
 
 type Freeze = Extract<QuotaCommand, { type: 'FreezeQuota' }>;
 

@@ -108,6 +108,8 @@ export interface Touched {
   readonly counters: Set<Counter>;
   /** Those who have just left, and those who had and now hold something more or less. */
   readonly orphans: Set<Scope>;
+  /** Resources of which the member default has changed: all who inherit it are among the counters. */
+  readonly defaults: Set<Resource>;
 }
 
 /** Such a history cannot have been decided by these rules: a bug, never a caller's fault. */
@@ -152,6 +154,11 @@ export class ProjectQuota {
   forgottenMs = 0;
   /** A report observed up to then could name a resource whose end is forgotten. */
   forgottenAt = '';
+  /**
+   * Resources of which not all who inherit the member default are known to be told of, in OverQuotaEntered or
+   * OverQuotaCleared. Never too few: whoever looks at one in vain takes it out.
+   */
+  readonly untold = new Set<Resource>();
   /** What a decision has changed, while one is made. */
   touched: Touched | null = null;
 
@@ -298,6 +305,15 @@ export class ProjectQuota {
     const count = (this.openRefs.get(ref) ?? 0) + by;
     if (count === 0) this.journal.remove(this.openRefs, ref);
     else this.journal.put(this.openRefs, ref, count);
+  }
+
+  /** Taking one out is undone with the rest, for the events that it rests on may be; putting one in need not be. */
+  setUntold(resource: Resource, isUntold: boolean): void {
+    if (isUntold) this.untold.add(resource);
+    else if (this.untold.delete(resource))
+      this.journal.record(() => {
+        this.untold.add(resource);
+      });
   }
 
   private stands({ reservationId, expiresAt }: Due): boolean {

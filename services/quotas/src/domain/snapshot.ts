@@ -183,6 +183,7 @@ export function restoredHead(head: SnapshotHead, forgetIdsBeyond?: number): Proj
     for (const { service, resource, ...limit } of plain) limits.set(state.resource(service, resource), limit);
   };
   fillLimits(state.memberDefaults, head.memberDefaults);
+  for (const resource of state.memberDefaults.keys()) state.untold.add(resource);
   for (const { userId, removed, limits, over } of head.scopes) {
     const scope = userId === null ? state.project : state.member(userId);
     scope.removed = removed;

@@ -1,7 +1,8 @@
 import type { ProjectQuotaEvent, QuotaScope } from '#libs/contracts';
 import type { Catalogue } from './catalogue.js';
-import { evolve } from './evolve.js';
+import { evolve, inheritsDefault } from './evolve.js';
 import { isAbove, limitOfCounter } from './limits.js';
+import { EVENTS_PER_APPEND_MAX } from './parts.js';
 import { byScopeThenName, type Counter, type ProjectQuota, type Scope, type Touched } from './project-quota.js';
 
 /** What surrounds a decision: the recordedAt that its events will bear, and the facts that are no part of the stream. */
@@ -26,7 +27,7 @@ export const scopeOf = (scope: Scope): QuotaScope =>
  */
 export class Trial {
   readonly events: ProjectQuotaEvent[] = [];
-  private readonly touched: Touched = { counters: new Set(), orphans: new Set() };
+  readonly touched: Touched = { counters: new Set(), orphans: new Set(), defaults: new Set() };
 
   constructor(
     readonly state: ProjectQuota,
@@ -68,11 +69,16 @@ export class Trial {
     this.events.push(event);
   }
 
-  /** What the decision has brought above its limit, or back under it, is said in the same append. */
+  /**
+   * What the decision has brought above its limit, or back under it, is said in the same append; of the many who inherit
+   * a member default, as many as it takes, and TellOverQuota says the rest.
+   */
   settle(): void {
-    const { state, catalogue } = this;
-    const crossed = [...this.touched.counters].filter((counter) => this.isOver(counter) !== counter.over);
-    for (const counter of crossed.sort(byScopeThenName)) {
+    const { state, catalogue, touched } = this;
+    const crossed = [...touched.counters].filter((counter) => this.isOver(counter) !== counter.over);
+    const later = this.toldLater(crossed.sort(byScopeThenName));
+    for (const counter of crossed) {
+      if (later.has(counter)) continue;
       const { used, reserved, resource, over } = counter;
       const { service, resource: name } = resource;
       const limit = limitOfCounter(state, catalogue, counter);
@@ -81,7 +87,17 @@ export class Trial {
         data: { scope: scopeOf(counter.scope), service, resource: name, limit, used, reserved },
       });
     }
+    const untold = new Set([...later].map(({ resource }) => resource));
+    for (const resource of touched.defaults) state.setUntold(resource, untold.has(resource));
     for (const userId of this.endedOrphans()) this.emit({ type: 'QuotaMemberClosed', data: { userId } });
+  }
+
+  private toldLater(crossed: readonly Counter[]): Set<Counter> {
+    const inheriting = crossed.filter(
+      ({ scope, resource }) => this.touched.defaults.has(resource) && inheritsDefault(scope, resource),
+    );
+    const room = EVENTS_PER_APPEND_MAX - this.events.length - (crossed.length - inheriting.length);
+    return new Set(inheriting.slice(Math.max(0, room)));
   }
 
   private isOver(counter: Counter): boolean {

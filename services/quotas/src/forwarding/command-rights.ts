@@ -60,6 +60,7 @@ export class CommandRights {
         return rights.mayForce(caller, projectId);
       case 'ExpireReservation':
       case 'CloseQuota':
+      case 'TellOverQuota':
       case 'RemoveQuotaMember':
         throw new Refusal('FORBIDDEN', 'This is done by Steward itself.');
     }

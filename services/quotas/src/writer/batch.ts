@@ -17,8 +17,10 @@ import { SWEEP_EVENTS_MAX } from './writer-limits.js';
 const SWEEPER = 'quota-writer';
 
 /** The same expiry is the same command, whichever process notices it and however often. */
-export function contextOfExpiry(stream: string, reservationId: string, expiresAt: string): CommandContext {
-  const commandId = commandIdOf(['time', stream, 'expiry', reservationId, expiresAt]);
+export const contextOfExpiry = (stream: string, reservationId: string, expiresAt: string): CommandContext =>
+  ownContext(commandIdOf(['time', stream, 'expiry', reservationId, expiresAt]));
+
+function ownContext(commandId: string): CommandContext {
   return {
     commandId,
     correlationId: commandId,
@@ -57,7 +59,7 @@ export class Batch {
     ledger.state.journal.begin();
   }
 
-  /** Expires what is due; true if more is due than one append takes. */
+  /** Expires what is due and tells what was left to be told; true if it is more than one append takes. */
   async sweep(): Promise<boolean> {
     const { state, stream } = this.ledger;
     for (let due = state.nextDue(this.at); due !== undefined; due = state.nextDue(this.at)) {
@@ -65,6 +67,13 @@ export class Batch {
       if (this.events.length >= SWEEP_EVENTS_MAX) return true;
       const context = contextOfExpiry(stream, due.reservationId, due.expiresAt);
       if ((await this.decide({ type: 'ExpireReservation', ...due }, context)) === 'full') return true;
+    }
+    for (const told of state.untold) {
+      if (this.events.length >= SWEEP_EVENTS_MAX) return true;
+      const { service, resource } = told;
+      const context = ownContext(commandIdOf(['over-quota', stream, service, resource, state.revision]));
+      const decided = await this.decide({ type: 'TellOverQuota', service, resource }, context);
+      if (decided === 'full' || state.untold.has(told)) return true;
     }
     return false;
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventTypes } from '#libs/contracts';
 import {
   type Actor,
@@ -16,7 +17,19 @@ import {
 } from '#libs/eventsourcing';
 import { defaultCatalogue } from '../domain/catalogue.js';
 import type { QuotaCommand } from '../domain/commands.js';
-import { commit, extend, gpu, id, limit, ofProject, release, reserve, T0 } from '../testing/given-quota.js';
+import {
+  allocate,
+  byDefault,
+  commit,
+  extend,
+  gpu,
+  id,
+  limit,
+  ofProject,
+  release,
+  reserve,
+  T0,
+} from '../testing/given-quota.js';
 import { ProjectWriter } from './project-writer.js';
 import { WRITER_LIMITS, type WriterLimits } from './writer-limits.js';
 
@@ -168,6 +181,21 @@ describe('the writer of a project', () => {
     await Promise.all(late);
     expect((await types()).filter((type) => type === 'ReservationExpired')).toHaveLength(700);
     expect(Math.max(...store.appends)).toBeLessThanOrEqual(500);
+  });
+
+  it('tells of all who are over a member default, with nobody asking, and after an end in between', async () => {
+    const { writer, aWriter, store, types } = world();
+    await run(writer, limit(ofProject, 'unlimited'));
+    await Promise.all(Array.from({ length: 701 }, (_, n) => run(writer, allocate(n, `user-${n}`, [gpu(2)]))));
+    store.appends.length = 0;
+    await run(writer, limit(byDefault, 1, { force: true }));
+    const count = async (name: string) => (await types()).filter((type) => type === name).length;
+    await aWriter().look(() => undefined);
+    expect(await count('OverQuotaEntered')).toBe(701);
+    expect(Math.max(...store.appends)).toBeLessThanOrEqual(500);
+    await run(writer, limit(byDefault, 2));
+    for (let n = 0; n < 1_000 && (await count('OverQuotaCleared')) < 701; n += 1) await sleep(5);
+    expect(await count('OverQuotaCleared')).toBe(701);
   });
 
   it('answers a repeated command as it was answered, here and elsewhere, and knows another request under its key', async () => {

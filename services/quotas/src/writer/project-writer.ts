@@ -175,12 +175,15 @@ export class ProjectWriter {
   }
 
   private wakeWhenDue(failed: boolean): void {
-    const due = this.loaded?.state.nextExpiry();
-    if (due === undefined || this.closed) return;
-    const dueInMs = Date.parse(due.expiresAt) - this.options.ledger.clock.nowMs();
+    const state = this.loaded?.state;
+    const isUntold = state !== undefined && state.untold.size > 0;
+    const dueAt = state?.nextExpiry()?.expiresAt;
+    if (this.closed || (dueAt === undefined && !isUntold)) return;
+    const dueInMs = isUntold || dueAt === undefined ? 0 : Date.parse(dueAt) - this.options.ledger.clock.nowMs();
     const waitMs = Math.min(Math.max(dueInMs, failed ? RETRY_SWEEP_MS : 1), TIMER_MS_MAX);
     this.timer = setTimeout(() => {
-      if (this.options.owns?.() === false) return;
+      // Whoever has changed a limit tells all that comes of it: the owner need not know of it.
+      if (!isUntold && this.options.owns?.() === false) return;
       this.look(() => undefined).catch(() => undefined);
     }, waitMs);
     this.timer.unref();
