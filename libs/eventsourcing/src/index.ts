@@ -4,6 +4,7 @@ export * from './codec.js';
 export * from './data-keys.js';
 export * from './decider.js';
 export * from './envelope.js';
+export * from './event-filter.js';
 export * from './event-store.js';
 export * from './follow.js';
 export * from './memory-event-store.js';
