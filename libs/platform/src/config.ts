@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
+import { EventStoreUrlInvalid, parseEventStoreUrl } from '#libs/kurrentdb';
 import { type OidcIssuer, readIssuers } from './oidc/issuers.js';
 import { SecretText } from './secret-text.js';
 
@@ -19,6 +20,8 @@ export interface AppConfig {
   readonly databaseUrl: SecretText | undefined;
   /** The owner role's; without it one role does both. */
   readonly migrationDatabaseUrl: SecretText | undefined;
+  /** EventStoreDB or KurrentDB for the events, beside a PostgreSQL of one's own for all else. May bear a password. */
+  readonly eventStoreUrl: SecretText | undefined;
   readonly pepperFile: string | undefined;
   readonly kekFile: string | undefined;
   readonly authFailuresPerMinute: number;
@@ -96,6 +99,19 @@ class Reader {
     }
   }
 
+  eventStoreUrl(name: string): SecretText | undefined {
+    const text = this.text(name);
+    if (text === undefined) return undefined;
+    try {
+      parseEventStoreUrl(text);
+      return new SecretText(text);
+    } catch (error) {
+      // The message names what is wrong and nothing of the text.
+      this.problems.push(`${name}: ${error instanceof EventStoreUrlInvalid ? error.message : 'cannot be read.'}`);
+      return undefined;
+    }
+  }
+
   unknown(): string[] {
     return Object.keys(this.env)
       .filter((name) => name.startsWith('STEWARD_') && !this.known.has(name) && !FOREIGN.test(name))
@@ -135,6 +151,7 @@ export function loadConfig(env: Environment): AppConfig {
     dataDir: resolve(read.text('STEWARD_DATA_DIR') ?? './data'),
     databaseUrl: secretOf(read.checked('STEWARD_DATABASE_URL', isPostgresUrl, databaseForm)),
     migrationDatabaseUrl: secretOf(read.checked('STEWARD_MIGRATION_DATABASE_URL', isPostgresUrl, databaseForm)),
+    eventStoreUrl: read.eventStoreUrl('STEWARD_EVENTSTORE_URL'),
     pepperFile: read.text('STEWARD_PEPPER_FILE'),
     kekFile: read.text('STEWARD_KEK_FILE'),
     authFailuresPerMinute: read.integer('STEWARD_AUTH_FAILURES_PER_MINUTE', 1, 1_000_000, 20),
@@ -156,6 +173,8 @@ export function loadConfig(env: Environment): AppConfig {
     read.problems.push('STEWARD_PORT and STEWARD_GRPC_PORT must be different ports.');
   if (config.migrationDatabaseUrl !== undefined && config.databaseUrl === undefined)
     read.problems.push('STEWARD_MIGRATION_DATABASE_URL needs STEWARD_DATABASE_URL beside it.');
+  if (config.eventStoreUrl !== undefined && config.databaseUrl === undefined)
+    read.problems.push('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL beside it, for read models and data keys.');
   if (read.problems.length > 0) throw new ConfigError(read.problems);
   return {
     ...config,

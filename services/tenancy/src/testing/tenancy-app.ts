@@ -144,6 +144,7 @@ export async function startTenancy(): Promise<TenancyApp> {
     dataDir,
     databaseUrl: urlOf(scratch.program),
     migrationDatabaseUrl: urlOf(scratch.owner),
+    eventStoreUrl: undefined,
     pepperFile: undefined,
     kekFile: undefined,
     authFailuresPerMinute: 1_000,

@@ -1,0 +1,127 @@
+import { randomUUID } from 'node:crypto';
+import {
+  aKey,
+  aProject,
+  createScratchLedger,
+  type ExternalPostgres,
+  type ScratchLedger,
+  startExternalPostgres,
+  StewardProcess,
+  verify,
+} from '#libs/testing';
+import pg from 'pg';
+import { FakeEventStore } from '../../libs/kurrentdb/src/testing/fake-event-store.js';
+import { runCli } from './run-cli.js';
+
+const urlOf = ({ user, password, host, port, database }: pg.ClientConfig): string =>
+  `postgres://${user ?? ''}:${typeof password === 'string' ? password : ''}@${host ?? ''}:${port ?? ''}/${database ?? ''}`;
+
+describe('Steward on KurrentDB (a fake server) and PostgreSQL', () => {
+  let postgres: ExternalPostgres;
+  let scratch: ScratchLedger;
+  let fake: FakeEventStore;
+  let env: Record<string, string>;
+  let steward: StewardProcess;
+  let dataDir: string;
+  let kept: { keyId: string; secret: string };
+
+  beforeAll(async () => {
+    postgres = await startExternalPostgres();
+    scratch = await createScratchLedger(postgres.url);
+    fake = await FakeEventStore.start();
+    fake.writeSystemEvent();
+    env = {
+      STEWARD_EVENTSTORE_URL: fake.url(),
+      STEWARD_DATABASE_URL: urlOf(scratch.program),
+      STEWARD_MIGRATION_DATABASE_URL: urlOf(scratch.owner),
+    };
+    steward = await StewardProcess.start({ env });
+    ({ dataDir } = steward);
+  });
+  afterAll(async () => {
+    await steward.stop();
+    await fake.stop();
+    await scratch.drop();
+    await postgres.stop();
+  });
+
+  it('starts on an empty log, keeps every event there and none in PostgreSQL', async () => {
+    await aProject(steward);
+    const { key, secret } = await aKey(steward, { name: 'night batch', ttlDays: 30 });
+    kept = { keyId: key.id, secret };
+    expect(await verify(steward, secret)).toMatchObject({ valid: true, code: 'VALID', keyId: key.id });
+    const ready = await steward.call<{ tier: string; ready: boolean }>('GET', '/readyz');
+    expect(ready.body).toMatchObject({ ready: true, tier: 'distributed' });
+    const types = fake.log.records.map(({ type }) => type);
+    expect(types).toEqual(expect.arrayContaining(['TenantCreated', 'ProjectCreated', 'KeyCreated']));
+    const client = new pg.Client(scratch.program);
+    await client.connect();
+    try {
+      expect((await client.query('select 1 from ledger.events')).rowCount).toBe(0);
+      expect((await client.query('select 1 from ledger.data_keys')).rowCount).toBeGreaterThan(0);
+    } finally {
+      await client.end();
+    }
+  });
+
+  it('answers a refusal and a read at a position though the last record is one of the server itself', async () => {
+    const listed = await steward.call<{ items: unknown[] }>('GET', '/v1/projects/GOV112345/keys');
+    expect(listed.status).toBe(200);
+    fake.writeSystemEvent();
+    const unknown = await steward.call('GET', '/v1/keys/key_0000000000000000');
+    expect(unknown.status).toBe(404);
+    const extended = await steward.call('POST', `/v1/keys/${kept.keyId}/extend`, { body: { days: 1 } });
+    const position = extended.headers.get('steward-position') ?? '';
+    expect(position).toMatch(/^\d{20}-\d{20}$/);
+    fake.writeSystemEvent();
+    const read = await steward.call<{ version: number }>('GET', `/v1/keys/${kept.keyId}?minPosition=${position}`);
+    expect(read.status).toBe(200);
+  });
+
+  it('answers 503 while the event store is down, and a repeated command is done once', async () => {
+    const extend = (key: string): ReturnType<StewardProcess['call']> =>
+      steward.call('POST', `/v1/keys/${kept.keyId}/extend`, { body: { days: 1 }, headers: { 'idempotency-key': key } });
+    const key = randomUUID();
+    await fake.kill();
+    const down = await extend(key);
+    expect(down.status).toBe(503);
+    expect(down.headers.get('retry-after')).not.toBeNull();
+    await fake.restart();
+    const deadline = performance.now() + 20_000;
+    let again = await extend(key);
+    while (again.status === 503 && performance.now() < deadline) again = await extend(key);
+    expect(again.status).toBe(200);
+    expect((await extend(key)).status).toBe(200);
+    const { log } = fake;
+    expect(log.stream(`key-${kept.keyId.slice(4)}`).map(({ type }) => type)).toEqual([
+      'KeyCreated',
+      'KeyExtended',
+      'KeyExtended',
+    ]);
+  });
+
+  it('has everything after a restart, and the command line proves the whole ledger', async () => {
+    steward.signal('SIGTERM');
+    expect(await steward.exited()).toBe(0);
+    steward = await StewardProcess.start({ env, dataDir });
+    expect(await verify(steward, kept.secret)).toMatchObject({ code: 'VALID', keyId: kept.keyId });
+    const { code, stdout } = await runCli(['check'], { ...env, STEWARD_DATA_DIR: dataDir });
+    expect(stdout).toContain('No fault was found.');
+    expect(stdout).toMatch(
+      new RegExp(`Ledger: ${fake.log.records.filter(({ type }) => !type.startsWith('$')).length} events`),
+    );
+    expect(code).toBe(0);
+  });
+
+  it('refuses an event store without a database by name, and says nothing of its password', async () => {
+    const url = 'esdb://admin:hunter2@127.0.0.1:2113?tls=maybe';
+    const refused = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: url } });
+    expect(await refused.exited()).toBe(1);
+    const output = refused.output.join('');
+    expect(output).toMatch(/^ConfigError: STEWARD_EVENTSTORE_URL: .*tls as true or false/m);
+    expect(output).not.toContain('hunter2');
+    const alone = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: 'esdb://127.0.0.1:2113' } });
+    expect(await alone.exited()).toBe(1);
+    expect(alone.output.join('')).toContain('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL');
+  });
+});
