@@ -1,4 +1,5 @@
 import type { ReadableOptions } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { EventStoreDBClient } from '@eventstore/db-client';
 import {
   DeadlinePassed,
@@ -37,6 +38,7 @@ interface Stretch {
 /** Reads through the client, each within a timer of ours: the client sets no deadline for any read. */
 export class EventReader {
   private readonly times = new TimeIndex(ORIGIN);
+  private readonly stretches = new Map<string, Promise<Stretch>>();
 
   constructor(
     private readonly slot: ClientSlot,
@@ -173,8 +175,21 @@ export class EventReader {
     }
   }
 
+  /** The followers of a process are woken together and mostly stand at one place: what they ask for in one turn is read once. */
+  private stretch(after: Position, count: number): Promise<Stretch> {
+    const place = `${after}/${count}`;
+    const asked = this.stretches.get(place);
+    if (asked !== undefined) return asked;
+    const stretch = nextTurn().then(() => {
+      this.stretches.delete(place);
+      return this.readStretch(after, count);
+    });
+    this.stretches.set(place, stretch);
+    return stretch;
+  }
+
   /** So many records after a position. The server counts the record at the position itself in, where there is one. */
-  private async stretch(after: Position, count: number): Promise<Stretch> {
+  private async readStretch(after: Position, count: number): Promise<Stretch> {
     try {
       const read = await this.read(this.timers.longReadMs, (client) =>
         client.readAll(

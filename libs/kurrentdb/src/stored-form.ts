@@ -80,8 +80,19 @@ export const isOfLedger = ({ streamId, type, metadata }: Recorded): boolean =>
   !type.startsWith('$') &&
   typeof (metadata as Partial<StoredMetadata> | undefined)?.leafHash === 'string';
 
+/** Many followers are handed the same record, and making the canonical text is what costs. */
+const readAlready = new WeakMap<Recorded, ReadEvent>();
+
 /** Undefined for the server's own events and those of streams that are none of Steward's. Throws ForeignEvent. */
 export function readEventOf(recorded: Recorded): ReadEvent | undefined {
+  const already = readAlready.get(recorded);
+  if (already !== undefined) return already;
+  const read = decoded(recorded);
+  if (read !== undefined) readAlready.set(recorded, read);
+  return read;
+}
+
+function decoded(recorded: Recorded): ReadEvent | undefined {
   const { streamId: stream, type } = recorded;
   if (stream.startsWith('$') || type.startsWith('$')) return undefined;
   const revision = Number(recorded.revision) + 1;

@@ -35,7 +35,7 @@ export interface Faults {
    */
   appends: 'answer' | 'stall' | 'swallow' | 'end';
   reads: 'answer' | 'stall';
-  /** `stall`: open and confirmed, and nothing comes. */
+  /** `stall`: what is opened now is confirmed, and nothing ever comes. */
   subscriptions: 'live' | 'stall';
 }
 
@@ -181,6 +181,7 @@ export class FakeStreams {
 
   /** Live from the end of the log on, which is all that Steward asks. */
   private async subscribe(call: ReadCall, send: Send): Promise<void> {
+    const isSilent = this.faults.subscriptions === 'stall';
     let next = this.log.records.length;
     let isOpen = true;
     let wake: (() => void) | undefined;
@@ -198,7 +199,7 @@ export class FakeStreams {
     const stillOpen = (): boolean => isOpen;
     await send(confirmationMessage(`fake-${this.open}`));
     while (stillOpen()) {
-      const record = this.faults.subscriptions === 'live' ? this.log.records[next] : undefined;
+      const record = isSilent ? undefined : this.log.records[next];
       if (record !== undefined) {
         next += 1;
         await send(eventMessage(record));
