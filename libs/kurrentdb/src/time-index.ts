@@ -19,7 +19,10 @@ export class TimeIndex {
   private eventsSinceSample = 0;
   private latestMs = -Infinity;
 
-  constructor(private frontier: Position) {}
+  constructor(
+    private frontier: Position,
+    private readonly samplesMax = SAMPLES_MAX,
+  ) {}
 
   /** All events up to here are counted. */
   get position(): Position {
@@ -41,7 +44,7 @@ export class TimeIndex {
       if (this.eventsSinceSample < this.everyEvents) continue;
       this.eventsSinceSample = 0;
       this.samples.push({ position, storedMs: this.latestMs });
-      if (this.samples.length > SAMPLES_MAX) this.thin();
+      if (this.samples.length > this.samplesMax) this.thin();
     }
     this.frontier = upTo;
   }
