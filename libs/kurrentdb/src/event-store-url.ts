@@ -51,7 +51,7 @@ const IGNORED = [
 export function parseEventStoreUrl(text: string): EventStoreUrl {
   const protocol = PROTOCOL.exec(text.trim());
   if (protocol === null) throw new EventStoreUrlInvalid('must begin with esdb://, esdb+discover:// or kurrentdb://');
-  const [place = '', query = ''] = split(text.trim().slice(protocol[0].length), '?');
+  const [place, query] = split(text.trim().slice(protocol[0].length), '?');
   const at = place.lastIndexOf('@');
   const hosts = place
     .slice(at + 1)

@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppendTooLarge, isEmptyLog, WrongExpectedRevision } from '#libs/eventsourcing';
@@ -166,7 +167,7 @@ describe('a server', () => {
 
   it.each(['esdb', 'esdb+discover', 'kurrentdb'])('behind TLS and a password is reached by %s', async (protocol) => {
     const folder = mkdtempSync(join(tmpdir(), 'steward-tls-'));
-    closing.push(() => Promise.resolve(rmSync(folder, { recursive: true })));
+    closing.push(() => rm(folder, { recursive: true }));
     const ca = join(folder, 'ca.pem');
     writeFileSync(ca, loopbackCertificate.cert);
     const credentials = { username: 'steward', password: 'a:b@c/d?e' };

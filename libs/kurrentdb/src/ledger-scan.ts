@@ -33,7 +33,7 @@ export class LedgerScan implements LedgerRead {
 
   // Nothing that this store promises of positions can be seen to be broken.
   async *positionFaults(): AsyncGenerator<PositionFault, void, undefined> {
-    await Promise.resolve();
+    yield* await Promise.resolve<PositionFault[]>([]);
   }
 
   async envelopes(streams: readonly string[], types: readonly string[]): Promise<string[]> {

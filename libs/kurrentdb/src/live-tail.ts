@@ -93,33 +93,35 @@ export class LiveTail {
   /** Until the subscription ends; true if it was live. */
   private async listen(signal: AbortSignal): Promise<boolean> {
     const client = await this.slot.get();
-    if (signal.aborted) return false;
+    const isOver = (): boolean => signal.aborted;
+    if (isOver()) return false;
     const subscription = client.subscribeToAll({ fromPosition: 'end', requiresLeader: true });
     this.opened += 1;
     subscription.on('error', () => undefined);
     const ended = endOf(subscription, signal);
+    let latest = '';
+    const hear = (position: Position): void => {
+      latest = position > latest ? position : latest;
+      if (this.heard !== undefined && latest > this.heard) this.heard = latest;
+      this.wakeAll();
+    };
     subscription.on('data', ({ event }) => {
-      if (event !== undefined && !signal.aborted) this.hear(recordPosition(event));
+      if (event !== undefined && !isOver()) hear(recordPosition(event));
     });
     try {
       const confirmed = once(subscription, 'confirmation').then(() => true);
       if (!(await within(this.liveMs, Promise.race([confirmed, ended])))) return false;
-      // What came between the last subscription and this one rang for nobody.
+      // What came between the last subscription and this one rang for nobody, and up to the head it never will.
       this.wakeAll();
       const head = await this.head();
-      if (!signal.aborted && (this.heard === undefined || head > this.heard)) this.heard = head;
+      if (!isOver()) this.heard = latest > head ? latest : head;
       await ended;
       return true;
     } finally {
-      if (!signal.aborted) this.heard = undefined;
+      if (!isOver()) this.heard = undefined;
       subscription.unsubscribe().catch(() => undefined);
       subscription.destroy();
     }
-  }
-
-  private hear(position: Position): void {
-    if (this.heard !== undefined && position > this.heard) this.heard = position;
-    this.wakeAll();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { JSONEventData, JSONEventType } from '@eventstore/db-client';
+import type { JSONEventData } from '@eventstore/db-client';
 import { categories, categoryOf } from '#libs/contracts';
 import { jcs, type NewEvent, type SealedPart, type StoredEvent } from '#libs/eventsourcing';
 import { type LogPosition, positionOf } from './positions.js';
@@ -50,7 +50,7 @@ const UNKNOWN_POSITION = 2n ** 64n - 1n;
  * A JSON event, so that the server's own tools can read it. It comes back parsed, so only canonical text comes back to
  * the byte, and any other is refused. Throws TypeError.
  */
-export function proposedOf(event: NewEvent, appendId: string): JSONEventData<JSONEventType> {
+export function proposedOf(event: NewEvent, appendId: string): JSONEventData {
   const data = JSON.parse(event.envelope) as Record<string, unknown>;
   if (jcs(data) !== event.envelope) throw new TypeError('An envelope is canonical JSON.');
   const { correlationId, causationId } = data;

@@ -1,3 +1,4 @@
+import streams from '@eventstore/db-client/generated/streams_pb.js';
 import type {
   AppendReq,
   AppendResp,
@@ -48,8 +49,6 @@ interface PendingBatch {
 }
 
 type ReadCall = ServerWritableStream<ReadReq, ReadResp>;
-
-const BACKWARDS = 1;
 
 /** The service `event_store.client.streams.Streams`, as far as Steward asks it. */
 export class FakeStreams {
@@ -149,7 +148,7 @@ export class FakeStreams {
     }
     const send = senderOf(call);
     const count = Number(options.getCount());
-    const backwards = options.getReadDirection() === BACKWARDS;
+    const backwards = options.getReadDirection() === streams.ReadReq.Options.ReadDirection.BACKWARDS;
     const source = this.sourceOf(options, backwards);
     if (source === undefined)
       await send(streamNotFoundMessage(streamNameIn(options.getStream()?.getStreamIdentifier())));

@@ -1,3 +1,4 @@
+import codes from '@eventstore/db-client/generated/code_pb.js';
 import shared from '@eventstore/db-client/generated/shared_pb.js';
 import type { StreamIdentifier, UUID } from '@eventstore/db-client/generated/shared_pb.js';
 import statuses from '@eventstore/db-client/generated/status_pb.js';
@@ -14,9 +15,6 @@ import emptyModule from 'google-protobuf/google/protobuf/empty_pb.js';
 import type { FakeAppendOutcome, FakeRecord, ProposedRecord } from './fake-log.js';
 
 /** Between what the fake keeps and the messages of the client package's own protocol. */
-
-const FAILED_PRECONDITION = 9;
-const INVALID_ARGUMENT = 3;
 
 export const streamNameIn = (identifier: StreamIdentifier | undefined): string =>
   Buffer.from(identifier?.getStreamName_asU8() ?? []).toString('utf8');
@@ -135,7 +133,7 @@ export function batchAppendMessage(
     return message;
   }
   const status = new statuses.Status();
-  status.setCode(outcome.kind === 'wrong-version' ? FAILED_PRECONDITION : INVALID_ARGUMENT);
+  status.setCode(outcome.kind === 'wrong-version' ? codes.Code.FAILED_PRECONDITION : codes.Code.INVALID_ARGUMENT);
   status.setMessage(outcome.kind);
   status.setDetails(detailsOf(outcome, expected));
   message.setError(status);

@@ -107,7 +107,6 @@ interface Connected {
 
 async function openParts(connected: Connected, options: OpenStorageOptions): Promise<Storage> {
   const { database, pool, store, ledgerElsewhere, refuse, log } = connected;
-  const { connection } = database;
   const storeIsEmpty = await isEmptyLog(store);
   const keyFileOptions = { kekFile: database.kekFile, pepperFile: database.pepperFile, storeIsEmpty };
   const { kek, peppers, installationKey } = await loadOrCreateKeyFiles(keyFileOptions);
@@ -120,7 +119,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
     sample: () => store.nowMs(),
     onError: retried('The clock of the store did not answer'),
   });
-  const dataKeys = new PostgresDataKeys({ connection, kek, ...refuse });
+  const dataKeys = new PostgresDataKeys({ connection: database.connection, kek, ...refuse });
   const codec = new Codec(eventTypes, dataKeys);
   const shredder = new DataKeyShredder(store, codec, dataKeys, {
     onError: retried('Data keys were not destroyed yet'),
