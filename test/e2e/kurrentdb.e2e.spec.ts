@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import {
+  aDataDir,
   aKey,
   type Answer,
   aProject,
@@ -44,11 +46,13 @@ describe('Steward on KurrentDB (a fake server) and PostgreSQL', () => {
       STEWARD_DATABASE_URL: urlOf(scratch.program),
       STEWARD_MIGRATION_DATABASE_URL: urlOf(scratch.owner),
     };
-    steward = await StewardProcess.start({ env });
-    ({ dataDir } = steward);
+    // Of its own, so that it outlives a restart.
+    dataDir = aDataDir();
+    steward = await StewardProcess.start({ env, dataDir });
   });
   afterAll(async () => {
     await steward.stop();
+    rmSync(dataDir, { recursive: true, force: true });
     await fake.stop();
     await scratch.drop();
     await postgres.stop();
@@ -116,12 +120,12 @@ describe('Steward on KurrentDB (a fake server) and PostgreSQL', () => {
 
   it('refuses an event store without a database by name, and says nothing of its password', async () => {
     const url = 'esdb://admin:hunter2@127.0.0.1:2113?tls=maybe';
-    const refused = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: url } });
+    const refused = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: url }, dataDir });
     expect(await refused.exited()).toBe(1);
     const output = refused.output.join('');
     expect(output).toMatch(/^ConfigError: STEWARD_EVENTSTORE_URL: .*tls as true or false/m);
     expect(output).not.toContain('hunter2');
-    const alone = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: 'esdb://127.0.0.1:2113' } });
+    const alone = StewardProcess.spawn({ env: { STEWARD_EVENTSTORE_URL: 'esdb://127.0.0.1:2113' }, dataDir });
     expect(await alone.exited()).toBe(1);
     expect(alone.output.join('')).toContain('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL');
   });
