@@ -63,10 +63,10 @@ export class ClientSlot {
   }
 }
 
-/** A dead stream may never end, so it is not waited for long. */
+/** A stream that its server ended in peace never ends here, so its end is not waited for long. */
 async function close(client: Promise<Client>): Promise<void> {
-  await within(
-    CLOSE_MS_MAX,
-    client.then((one) => one.close()),
-  ).catch(() => undefined);
+  const calls = client.then((one) => one.dispose());
+  await within(CLOSE_MS_MAX, calls).catch(() => undefined);
+  const connection = client.then((one) => one.disconnect());
+  await within(CLOSE_MS_MAX, connection).catch(() => undefined);
 }

@@ -3,8 +3,7 @@ import { certificatesOf, type EventStoreUrl } from './event-store-url.js';
 
 /** The client, and a way to let go of its connection, which it has none for. */
 export class Client extends EventStoreDBClient {
-  async close(): Promise<void> {
-    await this.dispose();
+  async disconnect(): Promise<void> {
     (await this.getChannel()).close();
   }
 }

@@ -68,6 +68,12 @@ describe('loadConfig', () => {
   it('refuses one port for both, and a migration URL alone', () => {
     expect(problemsOf({ STEWARD_PORT: '9000', STEWARD_GRPC_PORT: '9000' })).toHaveLength(1);
     expect(problemsOf({ STEWARD_MIGRATION_DATABASE_URL: 'postgres://a@b/c' })).toHaveLength(1);
+    expect(problemsOf({ STEWARD_EVENTSTORE_URL: 'esdb://u:hunter2@db' })).toEqual([
+      expect.stringContaining('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL'),
+    ]);
+    expect(problemsOf({ STEWARD_EVENTSTORE_URL: 'esdb://u:hunter2@db:x' })).toEqual([
+      'STEWARD_EVENTSTORE_URL: The connection string of the event store must name hosts as name:port, parted by commas.',
+    ]);
   });
 
   it('shows no password to whoever prints the configuration', () => {
