@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { EventStoreUrlInvalid, parseEventStoreUrl } from '#libs/kurrentdb';
+import { type KafkaConfig, readKafkaConfig } from './kafka-config.js';
 import { type OidcIssuer, readIssuers } from './oidc/issuers.js';
 import { SecretText } from './secret-text.js';
 
@@ -22,6 +23,8 @@ export interface AppConfig {
   readonly migrationDatabaseUrl: SecretText | undefined;
   /** EventStoreDB or KurrentDB for the events, beside a PostgreSQL of one's own for all else. May bear a password. */
   readonly eventStoreUrl: SecretText | undefined;
+  /** Where events are published; undefined = nowhere. */
+  readonly kafka: KafkaConfig | undefined;
   readonly pepperFile: string | undefined;
   readonly kekFile: string | undefined;
   readonly authFailuresPerMinute: number;
@@ -152,6 +155,7 @@ export function loadConfig(env: Environment): AppConfig {
     databaseUrl: secretOf(read.checked('STEWARD_DATABASE_URL', isPostgresUrl, databaseForm)),
     migrationDatabaseUrl: secretOf(read.checked('STEWARD_MIGRATION_DATABASE_URL', isPostgresUrl, databaseForm)),
     eventStoreUrl: read.eventStoreUrl('STEWARD_EVENTSTORE_URL'),
+    kafka: readKafkaConfig(read),
     pepperFile: read.text('STEWARD_PEPPER_FILE'),
     kekFile: read.text('STEWARD_KEK_FILE'),
     authFailuresPerMinute: read.integer('STEWARD_AUTH_FAILURES_PER_MINUTE', 1, 1_000_000, 20),

@@ -145,6 +145,7 @@ export async function startTenancy(): Promise<TenancyApp> {
     databaseUrl: urlOf(scratch.program),
     migrationDatabaseUrl: urlOf(scratch.owner),
     eventStoreUrl: undefined,
+    kafka: undefined,
     pepperFile: undefined,
     kekFile: undefined,
     authFailuresPerMinute: 1_000,
