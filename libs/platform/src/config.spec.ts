@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { ConfigError, loadConfig } from './config.js';
 
@@ -81,6 +84,30 @@ describe('loadConfig', () => {
     for (const shown of [JSON.stringify(config), inspect(config, { depth: 9 }), String(config.databaseUrl)])
       expect(shown).not.toContain('hunter2');
     expect(config.databaseUrl?.reveal()).toBe('postgres://u:hunter2@db/steward');
+  });
+
+  it('reads a URL that bears a password from a file, and refuses a file that cannot be read or is empty', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
+    try {
+      const file = join(folder, 'url');
+      writeFileSync(file, 'postgres://u:hunter2@db/steward\n');
+      const config = loadConfig({ STEWARD_DATABASE_URL_FILE: file });
+      expect(config.databaseUrl?.reveal()).toBe('postgres://u:hunter2@db/steward');
+      expect(config.warnings).toEqual([]);
+      const both = { STEWARD_DATABASE_URL_FILE: file, STEWARD_DATABASE_URL: 'postgres://u:hunter2@db/other' };
+      expect(problemsOf(both)).toEqual([
+        'STEWARD_DATABASE_URL and STEWARD_DATABASE_URL_FILE must not be set together.',
+      ]);
+      writeFileSync(file, '\n');
+      for (const path of [file, join(folder, 'hunter2')])
+        expect(problemsOf({ STEWARD_DATABASE_URL_FILE: path })).toEqual([
+          'STEWARD_DATABASE_URL_FILE must be the path of a readable file that is not empty.',
+        ]);
+      writeFileSync(file, 'mysql://u:hunter2@db/steward');
+      expect(problemsOf({ STEWARD_DATABASE_URL_FILE: file }).join()).not.toContain('hunter2');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('names variables that mean nothing, without their values', () => {

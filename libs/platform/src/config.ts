@@ -102,8 +102,32 @@ class Reader {
     }
   }
 
-  eventStoreUrl(name: string): SecretText | undefined {
+  /** From the variable, or from the file that `<name>_FILE` names: an environment is shown to whoever may inspect a container. */
+  private secret(name: string): string | undefined {
     const text = this.text(name);
+    const file = this.text(`${name}_FILE`);
+    if (file === undefined) return text;
+    if (text !== undefined) this.problems.push(`${name} and ${name}_FILE must not be set together.`);
+    try {
+      const held = readFileSync(file, 'utf8').trim();
+      if (held !== '') return held;
+    } catch {
+      // Said below, and without the path, which may be a secret that went into the wrong variable.
+    }
+    this.problems.push(`${name}_FILE must be the path of a readable file that is not empty.`);
+    return undefined;
+  }
+
+  databaseUrl(name: string): SecretText | undefined {
+    const text = this.secret(name);
+    if (text === undefined) return undefined;
+    if (isPostgresUrl(text)) return new SecretText(text);
+    this.problems.push(`${name} must be a URL that begins with postgres:// or postgresql://.`);
+    return undefined;
+  }
+
+  eventStoreUrl(name: string): SecretText | undefined {
+    const text = this.secret(name);
     if (text === undefined) return undefined;
     try {
       parseEventStoreUrl(text);
@@ -138,13 +162,9 @@ const listOf = (text: string | undefined): string[] =>
 
 const rangeOf = (text: string): string => (text.includes('/') ? text : `${text}/${isIP(text) === 4 ? 32 : 128}`);
 
-const secretOf = (text: string | undefined): SecretText | undefined =>
-  text === undefined ? undefined : new SecretText(text);
-
 /** Throws one ConfigError that names every wrong variable with its allowed range. */
 export function loadConfig(env: Environment): AppConfig {
   const read = new Reader(env);
-  const databaseForm = 'a URL that begins with postgres:// or postgresql://';
   const certFile = read.text('STEWARD_TLS_CERT_FILE');
   const keyFile = read.text('STEWARD_TLS_KEY_FILE');
   const config = {
@@ -152,8 +172,8 @@ export function loadConfig(env: Environment): AppConfig {
     port: read.integer('STEWARD_PORT', 0, 65_535, 8080),
     grpcPort: read.integer('STEWARD_GRPC_PORT', 0, 65_535, 50_051),
     dataDir: resolve(read.text('STEWARD_DATA_DIR') ?? './data'),
-    databaseUrl: secretOf(read.checked('STEWARD_DATABASE_URL', isPostgresUrl, databaseForm)),
-    migrationDatabaseUrl: secretOf(read.checked('STEWARD_MIGRATION_DATABASE_URL', isPostgresUrl, databaseForm)),
+    databaseUrl: read.databaseUrl('STEWARD_DATABASE_URL'),
+    migrationDatabaseUrl: read.databaseUrl('STEWARD_MIGRATION_DATABASE_URL'),
     eventStoreUrl: read.eventStoreUrl('STEWARD_EVENTSTORE_URL'),
     kafka: readKafkaConfig(read),
     pepperFile: read.text('STEWARD_PEPPER_FILE'),
