@@ -1,4 +1,4 @@
-import { KurrentEventStore, STORE_TIMERS } from '#libs/kurrentdb';
+import { KurrentEventStore, STORE_TIMERS, type StoreTimers } from '#libs/kurrentdb';
 import { TcpProxy } from '#libs/testing';
 import type { StoreUnderTest } from '../../libs/eventsourcing/src/testing/contract-item.js';
 
@@ -11,15 +11,21 @@ export interface KurrentServer {
   readonly stop: () => Promise<void>;
 }
 
-/** A lost answer is waited for by every test that loses one. */
-const timers = { ...STORE_TIMERS, appendMs: 2_000 };
+/** A lost answer is waited for once; all else may take what a busy machine needs. */
+export const patientTimers: StoreTimers = {
+  ...STORE_TIMERS,
+  appendMs: 3_000,
+  waitMs: 15_000,
+  shortReadMs: 5_000,
+  longReadMs: 10_000,
+};
 
 /** A store without TLS, behind a network that can fail. */
 export async function kurrentStoreUnderTest(server: KurrentServer): Promise<StoreUnderTest> {
   const proxy = await TcpProxy.start({ host: server.host, port: server.port });
   const stores: KurrentEventStore[] = [];
   const open = (): KurrentEventStore => {
-    const store = new KurrentEventStore({ url: `esdb://127.0.0.1:${proxy.port}?tls=false`, timers });
+    const store = new KurrentEventStore({ url: `esdb://127.0.0.1:${proxy.port}?tls=false`, timers: patientTimers });
     stores.push(store);
     return store;
   };

@@ -4,6 +4,7 @@ import { PostgresEventStore } from '#libs/postgres';
 import { createScratchLedger, type ExternalPostgres, startExternalPostgres } from '#libs/testing';
 import pg from 'pg';
 import { FakeEventStore } from '../../libs/kurrentdb/src/testing/fake-event-store.js';
+import { patientTimers } from './kurrent-store.js';
 import type { StoreAndPool } from './projection-ground.js';
 import { describeProjectionRuntime } from './projections.contract.js';
 
@@ -25,7 +26,7 @@ async function scratch(kind: 'memory' | 'postgres' | 'kurrent'): Promise<StoreAn
   const own =
     kind === 'postgres'
       ? new PostgresEventStore({ connection: ledger.program })
-      : fake && new KurrentEventStore({ url: fake.url() });
+      : fake && new KurrentEventStore({ url: fake.url(), timers: patientTimers });
   return {
     store: own ?? new MemoryEventStore(new FixedClock()),
     pool,

@@ -19,6 +19,7 @@ import { LedgerScan } from './ledger-scan.js';
 import { ForeignEvent } from './stored-form.js';
 import { FakeEventStore, type FakeEventStoreOptions } from './testing/fake-event-store.js';
 import { loopbackCertificate } from './testing/loopback-certificate.js';
+import { STORE_TIMERS } from './timers.js';
 
 const closing: (() => Promise<void>)[] = [];
 
@@ -33,7 +34,9 @@ async function start(options?: FakeEventStoreOptions): Promise<FakeEventStore> {
 }
 
 function open(url: string): KurrentEventStore {
-  const store = new KurrentEventStore({ url });
+  // A busy machine is no fault here.
+  const timers = { ...STORE_TIMERS, waitMs: 15_000, shortReadMs: 5_000 };
+  const store = new KurrentEventStore({ url, timers });
   closing.push(() => store.close());
   return store;
 }
