@@ -60,6 +60,20 @@ module.exports = {
       to: { path: '^libs/(platform|client)/' },
     },
     {
+      name: 'adapters-know-not-each-other',
+      comment: 'Each engine is behind a port of its own; what puts two together is the platform.',
+      severity: 'error',
+      from: { path: '^libs/(postgres|kurrentdb|kafka)/src/', pathNot: [spec, '/testing/'] },
+      to: { path: '^libs/(postgres|kurrentdb|kafka)/', pathNot: '^libs/$1/' },
+    },
+    {
+      name: 'one-door-to-the-event-store-client',
+      comment: 'Its traps are known in one place.',
+      severity: 'error',
+      from: { pathNot: '^libs/kurrentdb/src/' },
+      to: { path: 'node_modules/@eventstore/' },
+    },
+    {
       name: 'libs-never-import-services',
       comment: 'A library that knows a service is no library.',
       severity: 'error',

@@ -82,7 +82,7 @@ describe('tidy', () => {
   it('no file is without a room', () => {
     const rooms = [
       /^(services|libs)\/[a-z-]+\/(src|proto|web)\//,
-      /^test\/(contract|e2e|fault|fuzz|matrix|simulation|golden|bench)\//,
+      /^test\/(contract|deploy|e2e|fault|fuzz|matrix|simulation|golden|bench)\//,
       /^test\/tidy\.spec\.ts$/,
       /^(docs|deploy|examples|scripts|\.ci)\//,
       /^[^/]+$/,

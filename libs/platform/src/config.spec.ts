@@ -71,6 +71,12 @@ describe('loadConfig', () => {
   it('refuses one port for both, and a migration URL alone', () => {
     expect(problemsOf({ STEWARD_PORT: '9000', STEWARD_GRPC_PORT: '9000' })).toHaveLength(1);
     expect(problemsOf({ STEWARD_MIGRATION_DATABASE_URL: 'postgres://a@b/c' })).toHaveLength(1);
+    expect(problemsOf({ STEWARD_EVENTSTORE_URL: 'esdb://u:hunter2@db' })).toEqual([
+      expect.stringContaining('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL'),
+    ]);
+    expect(problemsOf({ STEWARD_EVENTSTORE_URL: 'esdb://u:hunter2@db:x' })).toEqual([
+      'STEWARD_EVENTSTORE_URL: The connection string of the event store must name hosts as name:port, parted by commas.',
+    ]);
   });
 
   it('shows no password to whoever prints the configuration', () => {
@@ -78,6 +84,30 @@ describe('loadConfig', () => {
     for (const shown of [JSON.stringify(config), inspect(config, { depth: 9 }), String(config.databaseUrl)])
       expect(shown).not.toContain('hunter2');
     expect(config.databaseUrl?.reveal()).toBe('postgres://u:hunter2@db/steward');
+  });
+
+  it('reads a URL that bears a password from a file, and refuses a file that cannot be read or is empty', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
+    try {
+      const file = join(folder, 'url');
+      writeFileSync(file, 'postgres://u:hunter2@db/steward\n');
+      const config = loadConfig({ STEWARD_DATABASE_URL_FILE: file });
+      expect(config.databaseUrl?.reveal()).toBe('postgres://u:hunter2@db/steward');
+      expect(config.warnings).toEqual([]);
+      const both = { STEWARD_DATABASE_URL_FILE: file, STEWARD_DATABASE_URL: 'postgres://u:hunter2@db/other' };
+      expect(problemsOf(both)).toEqual([
+        'STEWARD_DATABASE_URL and STEWARD_DATABASE_URL_FILE must not be set together.',
+      ]);
+      writeFileSync(file, '\n');
+      for (const path of [file, join(folder, 'hunter2')])
+        expect(problemsOf({ STEWARD_DATABASE_URL_FILE: path })).toEqual([
+          'STEWARD_DATABASE_URL_FILE must be the path of a readable file that is not empty.',
+        ]);
+      writeFileSync(file, 'mysql://u:hunter2@db/steward');
+      expect(problemsOf({ STEWARD_DATABASE_URL_FILE: file }).join()).not.toContain('hunter2');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('names variables that mean nothing, without their values', () => {

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
+import { EventStoreUrlInvalid, parseEventStoreUrl } from '#libs/kurrentdb';
+import { type KafkaConfig, readKafkaConfig } from './kafka-config.js';
 import { type OidcIssuer, readIssuers } from './oidc/issuers.js';
 import { SecretText } from './secret-text.js';
 
@@ -27,6 +29,10 @@ export interface AppConfig {
   readonly databaseUrl: SecretText | undefined;
   /** The owner role's; without it one role does both. */
   readonly migrationDatabaseUrl: SecretText | undefined;
+  /** EventStoreDB or KurrentDB for the events, beside a PostgreSQL of one's own for all else. May bear a password. */
+  readonly eventStoreUrl: SecretText | undefined;
+  /** Where events are published; undefined = nowhere. */
+  readonly kafka: KafkaConfig | undefined;
   readonly pepperFile: string | undefined;
   readonly kekFile: string | undefined;
   readonly authFailuresPerMinute: number;
@@ -124,6 +130,43 @@ class Reader {
     return { own, others: [...new Set(others)].filter((one) => one !== own), internalKey: key };
   }
 
+  /** From the variable, or from the file that `<name>_FILE` names: an environment is shown to whoever may inspect a container. */
+  private secret(name: string): string | undefined {
+    const text = this.text(name);
+    const file = this.text(`${name}_FILE`);
+    if (file === undefined) return text;
+    if (text !== undefined) this.problems.push(`${name} and ${name}_FILE must not be set together.`);
+    try {
+      const held = readFileSync(file, 'utf8').trim();
+      if (held !== '') return held;
+    } catch {
+      // Said below, and without the path, which may be a secret that went into the wrong variable.
+    }
+    this.problems.push(`${name}_FILE must be the path of a readable file that is not empty.`);
+    return undefined;
+  }
+
+  databaseUrl(name: string): SecretText | undefined {
+    const text = this.secret(name);
+    if (text === undefined) return undefined;
+    if (isPostgresUrl(text)) return new SecretText(text);
+    this.problems.push(`${name} must be a URL that begins with postgres:// or postgresql://.`);
+    return undefined;
+  }
+
+  eventStoreUrl(name: string): SecretText | undefined {
+    const text = this.secret(name);
+    if (text === undefined) return undefined;
+    try {
+      parseEventStoreUrl(text);
+      return new SecretText(text);
+    } catch (error) {
+      // The message names what is wrong and nothing of the text.
+      this.problems.push(`${name}: ${error instanceof EventStoreUrlInvalid ? error.message : 'cannot be read.'}`);
+      return undefined;
+    }
+  }
+
   unknown(): string[] {
     return Object.keys(this.env)
       .filter((name) => name.startsWith('STEWARD_') && !this.known.has(name) && !FOREIGN.test(name))
@@ -162,13 +205,9 @@ const listOf = (text: string | undefined): string[] =>
 
 const rangeOf = (text: string): string => (text.includes('/') ? text : `${text}/${isIP(text) === 4 ? 32 : 128}`);
 
-const secretOf = (text: string | undefined): SecretText | undefined =>
-  text === undefined ? undefined : new SecretText(text);
-
 /** Throws one ConfigError that names every wrong variable with its allowed range. */
 export function loadConfig(env: Environment): AppConfig {
   const read = new Reader(env);
-  const databaseForm = 'a URL that begins with postgres:// or postgresql://';
   const certFile = read.text('STEWARD_TLS_CERT_FILE');
   const keyFile = read.text('STEWARD_TLS_KEY_FILE');
   const config = {
@@ -176,8 +215,10 @@ export function loadConfig(env: Environment): AppConfig {
     port: read.integer('STEWARD_PORT', 0, 65_535, 8080),
     grpcPort: read.integer('STEWARD_GRPC_PORT', 0, 65_535, 50_051),
     dataDir: resolve(read.text('STEWARD_DATA_DIR') ?? './data'),
-    databaseUrl: secretOf(read.checked('STEWARD_DATABASE_URL', isPostgresUrl, databaseForm)),
-    migrationDatabaseUrl: secretOf(read.checked('STEWARD_MIGRATION_DATABASE_URL', isPostgresUrl, databaseForm)),
+    databaseUrl: read.databaseUrl('STEWARD_DATABASE_URL'),
+    migrationDatabaseUrl: read.databaseUrl('STEWARD_MIGRATION_DATABASE_URL'),
+    eventStoreUrl: read.eventStoreUrl('STEWARD_EVENTSTORE_URL'),
+    kafka: readKafkaConfig(read),
     pepperFile: read.text('STEWARD_PEPPER_FILE'),
     kekFile: read.text('STEWARD_KEK_FILE'),
     authFailuresPerMinute: read.integer('STEWARD_AUTH_FAILURES_PER_MINUTE', 1, 1_000_000, 20),
@@ -200,6 +241,8 @@ export function loadConfig(env: Environment): AppConfig {
     read.problems.push('STEWARD_PORT and STEWARD_GRPC_PORT must be different ports.');
   if (config.migrationDatabaseUrl !== undefined && config.databaseUrl === undefined)
     read.problems.push('STEWARD_MIGRATION_DATABASE_URL needs STEWARD_DATABASE_URL beside it.');
+  if (config.eventStoreUrl !== undefined && config.databaseUrl === undefined)
+    read.problems.push('STEWARD_EVENTSTORE_URL needs STEWARD_DATABASE_URL beside it, for read models and data keys.');
   if (read.problems.length > 0) throw new ConfigError(read.problems);
   return {
     ...config,

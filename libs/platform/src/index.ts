@@ -30,6 +30,7 @@ export * from './auth.guard.js';
 export * from './gatekeeper.js';
 export * from './bootstrap-keys.js';
 export * from './config.js';
+export { type KafkaConfig } from './kafka-config.js';
 export * from './logger.js';
 export * from './metrics.js';
 export * from './readiness.js';

@@ -1,0 +1,231 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
+import { freePorts } from './free-ports.js';
+import { kafkaJars } from './kafka-jars.js';
+
+const START_MS_MAX = 120_000;
+const STOP_MS_MAX = 20_000;
+const LOG_CHARACTERS_MAX = 4_000;
+const HEAP = ['-Xms96m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+const LOG_SETTINGS = `
+appender.stderr.type=Console
+appender.stderr.name=stderr
+appender.stderr.target=SYSTEM_ERR
+appender.stderr.layout.type=PatternLayout
+appender.stderr.layout.pattern=%p %c{1}: %m%n
+rootLogger.level=warn
+rootLogger.appenderRef.stderr.ref=stderr
+`;
+
+interface Member {
+  readonly nodeId: number;
+  readonly port: number;
+  readonly controllerPort: number;
+}
+
+/**
+ * A real Apache Kafka in KRaft mode: one process a broker, on this machine only, each a controller too. It is no part of
+ * the index, because whoever imports it loads the client as well.
+ */
+export class KafkaCluster {
+  private readonly processes = new Map<number, ChildProcess>();
+  private readonly logs = new Map<number, string>();
+  private readonly endWithUs = (): void => {
+    for (const child of this.processes.values()) child.kill('SIGKILL');
+  };
+
+  private constructor(
+    private readonly jars: string,
+    private readonly folder: string,
+    private readonly members: readonly Member[],
+  ) {}
+
+  /** Resolves when every broker has registered. `whyNoKafka` tells beforehand whether it can. */
+  static async start(brokerCount: 1 | 3): Promise<KafkaCluster> {
+    const jars = await kafkaJars();
+    const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));
+    const ports = await freePorts(2 * brokerCount);
+    const members = Array.from({ length: brokerCount }, (_, n) => ({
+      nodeId: n + 1,
+      port: ports[2 * n] as number,
+      controllerPort: ports[2 * n + 1] as number,
+    }));
+    const cluster = new KafkaCluster(jars, folder, members);
+    try {
+      await cluster.format();
+      process.once('exit', cluster.endWithUs);
+      for (const { nodeId } of members) cluster.spawnBroker(nodeId);
+      await cluster.untilRegistered();
+      return cluster;
+    } catch (error) {
+      await cluster.stop();
+      throw error;
+    }
+  }
+
+  /** `127.0.0.1:<port>` of every broker. */
+  get brokers(): string[] {
+    return this.members.map(({ port }) => `127.0.0.1:${port}`);
+  }
+
+  /** SIGKILL; the broker's data stay. */
+  async kill(nodeId: number): Promise<void> {
+    await this.end(nodeId, 'SIGKILL');
+  }
+
+  /** Starts a broker that was killed and resolves when the cluster knows it again. */
+  async restart(nodeId: number): Promise<void> {
+    this.spawnBroker(nodeId);
+    await this.untilRegistered();
+  }
+
+  /** Resolves when every replica of the topics is in sync, so that the next broker may be killed. */
+  async untilInSync(topics: readonly string[]): Promise<void> {
+    await this.until('all replicas are in sync', async (admin) => {
+      const described = await admin.fetchTopicMetadata({ topics: [...topics] });
+      const partitions = described.topics.flatMap((topic) => topic.partitions);
+      return partitions.every(({ isr, replicas }) => isr.length === replicas.length);
+    });
+  }
+
+  /** The broker that leads a partition, as the cluster sees it now. */
+  async leaderOf(topic: string, partition: number): Promise<number> {
+    let leader = -1;
+    await this.until(`${topic}/${partition} has a leader`, async (admin) => {
+      const described = await admin.fetchTopicMetadata({ topics: [topic] });
+      leader = described.topics[0]?.partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? -1;
+      return leader > 0;
+    });
+    return leader;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ nodeId }) => this.end(nodeId, 'SIGKILL')));
+    process.off('exit', this.endWithUs);
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async format(): Promise<void> {
+    const clusterId = randomBytes(16).toString('base64url');
+    await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
+    // One after the other: three starting Java machines at once take longer on a machine of two cores.
+    for (const member of this.members) {
+      await mkdir(join(this.folder, String(member.nodeId)));
+      await writeFile(this.settingsFile(member.nodeId), this.settingsOf(member));
+      await promisify(execFile)(
+        'java',
+        this.javaArguments(
+          'kafka.tools.StorageTool',
+          'format',
+          '-t',
+          clusterId,
+          '-c',
+          this.settingsFile(member.nodeId),
+        ),
+        { timeout: START_MS_MAX },
+      );
+    }
+  }
+
+  private settingsFile(nodeId: number): string {
+    return join(this.folder, `broker-${nodeId}.properties`);
+  }
+
+  private settingsOf({ nodeId, port, controllerPort }: Member): string {
+    const copies = this.members.length;
+    const inSyncMin = copies > 1 ? 2 : 1;
+    return Object.entries({
+      'process.roles': 'broker,controller',
+      'node.id': nodeId,
+      'controller.quorum.voters': this.members.map((one) => `${one.nodeId}@127.0.0.1:${one.controllerPort}`).join(),
+      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+      'inter.broker.listener.name': 'PLAINTEXT',
+      'controller.listener.names': 'CONTROLLER',
+      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+      'log.dirs': join(this.folder, String(nodeId)),
+      'auto.create.topics.enable': false,
+      'default.replication.factor': copies,
+      'min.insync.replicas': inSyncMin,
+      'offsets.topic.replication.factor': copies,
+      'offsets.topic.num.partitions': 1,
+      'transaction.state.log.replication.factor': copies,
+      'transaction.state.log.min.isr': inSyncMin,
+      'transaction.state.log.num.partitions': 1,
+      'group.initial.rebalance.delay.ms': 0,
+      'log.segment.bytes': 16_777_216,
+      // With the defaults a broker that was killed stays away for 15 seconds.
+      'broker.session.timeout.ms': copies > 1 ? 3_000 : 1_500,
+      'broker.heartbeat.interval.ms': copies > 1 ? 500 : 250,
+      'replica.lag.time.max.ms': 5_000,
+    })
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join('');
+  }
+
+  private javaArguments(...program: string[]): string[] {
+    const logSettings = `-Dlog4j2.configurationFile=${join(this.folder, 'log4j2.properties')}`;
+    return [...HEAP, logSettings, '-cp', join(this.jars, '*'), ...program];
+  }
+
+  private spawnBroker(nodeId: number): void {
+    const child = spawn('java', this.javaArguments('kafka.Kafka', this.settingsFile(nodeId)), {
+      cwd: this.folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      this.logs.set(nodeId, ((this.logs.get(nodeId) ?? '') + text).slice(-LOG_CHARACTERS_MAX));
+    });
+    this.processes.set(nodeId, child);
+  }
+
+  private async end(nodeId: number, signal: NodeJS.Signals): Promise<void> {
+    const child = this.processes.get(nodeId);
+    if (child === undefined) return;
+    this.processes.delete(nodeId);
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(STOP_MS_MAX) });
+    child.kill(signal);
+    await ended;
+  }
+
+  private async untilRegistered(): Promise<void> {
+    await this.until('every broker has registered', async (admin) => {
+      const { brokers } = await admin.describeCluster();
+      return brokers.length === this.members.length;
+    });
+  }
+
+  private async until(what: string, holds: (admin: Admin) => Promise<boolean>): Promise<void> {
+    const admin = new Kafka({
+      brokers: this.brokers,
+      logLevel: logLevel.NOTHING,
+      retry: { retries: 2, initialRetryTime: 100 },
+    }).admin();
+    const deadline = performance.now() + START_MS_MAX;
+    try {
+      for (;;) {
+        for (const [nodeId, child] of this.processes)
+          if (child.exitCode !== null) throw new Error(`The broker ${nodeId} ended:\n${this.logs.get(nodeId) ?? ''}`);
+        // A cluster that is starting refuses connections and requests; only the time tells that it never will be ready.
+        const isSo = await admin
+          .connect()
+          .then(() => holds(admin))
+          .catch(() => false);
+        if (isSo) return;
+        if (performance.now() > deadline)
+          throw new Error(`Kafka: ${what} did not come true:\n${[...this.logs.values()].join('\n')}`);
+        await sleep(200);
+      }
+    } finally {
+      await admin.disconnect().catch(() => undefined);
+    }
+  }
+}
