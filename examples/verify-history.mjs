@@ -73,13 +73,18 @@ for await (const line of createInterface({ input, crlfDelay: Infinity })) {
   let fault;
   try {
     const event = JSON.parse(line);
+    if (event.code !== undefined) throw new Error(`the answer is ${event.code}`);
     name = `${event.stream}/${event.revision} at position ${event.position}`;
     fault = faultOf(event);
   } catch (error) {
-    fault = `it cannot be read: ${error.message}`;
+    fault = `it is no event: ${error.message}`;
   }
   if (fault === undefined) continue;
   console.error(`BAD ${name}: ${fault}.`);
+  process.exit(1);
+}
+if (events === 0) {
+  console.error('BAD history: no event came, so nothing is proved.');
   process.exit(1);
 }
 const later = begunLater === 0 ? '' : `; ${begunLater} streams began before this history`;

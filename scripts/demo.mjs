@@ -4,18 +4,23 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({
-  options: {
-    url: { type: 'string', default: `http://127.0.0.1:${process.env.STEWARD_PORT ?? 8080}` },
-    'key-file': {
-      type: 'string',
-      default: join(process.env.STEWARD_DATA_DIR ?? 'data', 'bootstrap-admin.key'),
-    },
+const USAGE = 'npm run demo -- [--url http://127.0.0.1:8080] [--key-file data/bootstrap-admin.key] [--size 1]';
+
+function readOptions() {
+  const options = {
+    url: { type: 'string', default: `http://127.0.0.1:${process.env.STEWARD_PORT || 8080}` },
+    'key-file': { type: 'string', default: join(process.env.STEWARD_DATA_DIR || 'data', 'bootstrap-admin.key') },
     size: { type: 'string', default: '1' },
     help: { type: 'boolean', default: false },
-  },
-});
+  };
+  try {
+    return parseArgs({ options }).values;
+  } catch {
+    return quit(USAGE, 64);
+  }
+}
 
+const values = readOptions();
 const CONCURRENCY = 16;
 const SIZE_MAX = 1000;
 const ATTEMPTS_MAX = 5;
@@ -26,7 +31,7 @@ function quit(message, code = 1) {
 }
 
 if (values.help) {
-  console.log('npm run demo -- [--url http://127.0.0.1:8080] [--key-file data/bootstrap-admin.key] [--size 1]');
+  console.log(USAGE);
   process.exit(0);
 }
 const size = Number(values.size);

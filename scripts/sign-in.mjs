@@ -7,14 +7,25 @@ import { createServer } from 'node:http';
 import { URLSearchParams } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const { values } = parseArgs({
-  options: {
-    issuer: { type: 'string', default: 'http://127.0.0.1:8090' },
+const DEV_ISSUER = 'http://127.0.0.1:8090';
+const USAGE = `npm run sign-in -- [--issuer ${DEV_ISSUER}] [--client-id steward-dev] [--scope openid] [--port 0]`;
+
+function readOptions() {
+  const options = {
+    issuer: { type: 'string', default: DEV_ISSUER },
     'client-id': { type: 'string', default: 'steward-dev' },
     scope: { type: 'string', default: 'openid' },
     port: { type: 'string', default: '0' },
-  },
-});
+  };
+  try {
+    return parseArgs({ options }).values;
+  } catch {
+    console.error(USAGE);
+    return process.exit(64);
+  }
+}
+
+const values = readOptions();
 
 const WAIT_MS_MAX = 300_000;
 const ANSWER_MS_MAX = 10_000;
@@ -79,7 +90,9 @@ try {
   });
   console.log(token);
 } catch (error) {
-  console.error(error.cause?.code === 'ECONNREFUSED' ? `Nothing listens at ${values.issuer}.` : error.message);
+  const start = values.issuer === DEV_ISSUER ? ' Start Steward by `npm start -- --dev-login` first.' : '';
+  const isAway = error.cause?.code === 'ECONNREFUSED';
+  console.error(isAway ? `Nothing listens at ${values.issuer}.${start}` : error.message);
   process.exitCode = 1;
 } finally {
   listener.close();

@@ -55,6 +55,13 @@ describe('tidy', () => {
     expect(shown.filter((path) => !known.some((pattern) => pattern.test(path)))).toEqual([]);
   });
 
+  it('the README describes every variable that the program reads', () => {
+    const names = [...read('libs/platform/src/config.ts').matchAll(/'(STEWARD_[A-Z_]+)'/g)].map(([, name]) => name);
+    const page = read('README.md');
+    expect(names.length).toBeGreaterThan(10);
+    expect(names.filter((name) => !page.includes(`\`${name}\``))).toEqual([]);
+  });
+
   it('every npm script that the documentation names exists', () => {
     const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
     const pages = files.filter((path) => path.endsWith('.md'));

@@ -127,6 +127,15 @@ describe('the history as an auditor reads it', () => {
       code: 1,
       stderr: expect.stringContaining('BAD project-GOV112345/3') as unknown,
     });
+    // What is no history proves nothing: an answer that was refused, or none.
+    expect(await verifyHistory(lineOf({ code: 'FORBIDDEN', status: 403 }))).toMatchObject({
+      code: 1,
+      stderr: 'BAD line 1: it is no event: the answer is FORBIDDEN.\n',
+    });
+    expect(await verifyHistory('')).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^BAD history: /) as unknown,
+    });
   });
 
   it('is the same over gRPC, with the same refusals', async () => {

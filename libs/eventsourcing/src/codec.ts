@@ -1,4 +1,5 @@
 import type { StewardEvent } from '#libs/contracts';
+import { jcs } from './canonical-json.js';
 import { type DataKey, type DataKeys, openPart, randomIv, sealedHash, sealPart } from './data-keys.js';
 import type { DomainEvent, EventMeta } from './decider.js';
 import {
@@ -9,7 +10,6 @@ import {
   type Envelope,
   ENVELOPE_BYTES_MAX,
   eventIdOf,
-  jcs,
   leafHashOf,
   type PrivateReference,
 } from './envelope.js';
@@ -167,26 +167,27 @@ export class Codec {
     const { stream, context } = request;
     const type = this.types[event.type];
     if (type === undefined) throw new UnknownEvent(stream, revision, event.type, 0);
+    // In the order of canonical JSON, which then has nothing to sort.
     const envelope: Envelope = {
-      v: 1,
-      id,
-      stream,
-      revision,
-      type: event.type,
-      schemaVersion: type.schemaVersion,
-      tenantId: request.tenantId,
-      projectId: request.projectId,
       actor: context.actor,
+      causationId: context.causationId,
       commandId: context.commandId,
       correlationId: context.correlationId,
-      causationId: context.causationId,
-      requestHash: context.requestHash,
-      recordedAt: request.recordedAt,
       data: event.data,
+      id,
+      prev: chainHash === null ? null : chainHash.toString('hex'),
       private: Object.fromEntries(
         Object.entries(parts).map(([part, sealed]) => [part, { key: sealed.key, hash: sealedHash(sealed) }]),
       ),
-      prev: chainHash === null ? null : chainHash.toString('hex'),
+      projectId: request.projectId,
+      recordedAt: request.recordedAt,
+      requestHash: context.requestHash,
+      revision,
+      schemaVersion: type.schemaVersion,
+      stream,
+      tenantId: request.tenantId,
+      type: event.type,
+      v: 1,
     };
     const text = jcs(envelope);
     const sizeBytes = Buffer.byteLength(text, 'utf8');

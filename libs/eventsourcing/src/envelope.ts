@@ -1,6 +1,6 @@
-import { createHash, createHmac } from 'node:crypto';
-import canonicalizeModule from 'canonicalize';
+import { createHmac, hash } from 'node:crypto';
 import { v5 as uuidV5 } from 'uuid';
+import { jcs } from './canonical-json.js';
 
 /** The event to the byte: docs/events.md. Nothing here may ever change for version 1; test/golden holds it. */
 
@@ -52,18 +52,8 @@ export interface Envelope {
   readonly prev: string | null;
 }
 
-// The package is CommonJS and its types name a default export that does not exist at run time.
-const canonicalize = canonicalizeModule as unknown as (value: unknown) => string | undefined;
-
-/** RFC 8785 canonical JSON. */
-export function jcs(value: unknown): string {
-  const text = canonicalize(value);
-  if (text === undefined) throw new TypeError('A value without a JSON form cannot be canonicalised.');
-  return text;
-}
-
 const NO_CHAIN = Buffer.alloc(32);
-const LEAF_TAG = Buffer.from([0x00]);
+const LEAF_TAG = '\0';
 const CHAIN_TAG = Buffer.from([0x02]);
 
 /** What every envelope of this actor's events begins with, for canonical JSON puts `actor` and its `id` first. */
@@ -80,16 +70,12 @@ export const correlationIdOf = (envelope: string): string | undefined =>
 
 /** SHA-256 of 0x00 and the envelope's UTF-8 bytes. */
 export function leafHashOf(envelope: string): Buffer {
-  return createHash('sha256').update(LEAF_TAG).update(envelope, 'utf8').digest();
+  return hash('sha256', LEAF_TAG + envelope, 'buffer');
 }
 
 /** SHA-256 of 0x02, the stream's previous chain hash (32 zero bytes for the first event) and the leaf hash. */
 export function chainHashOf(previous: Buffer | null, leafHash: Buffer): Buffer {
-  return createHash('sha256')
-    .update(CHAIN_TAG)
-    .update(previous ?? NO_CHAIN)
-    .update(leafHash)
-    .digest();
+  return hash('sha256', Buffer.concat([CHAIN_TAG, previous ?? NO_CHAIN, leafHash]), 'buffer');
 }
 
 /** `n` counts the command's own events on that stream from 0. */

@@ -1,4 +1,5 @@
 export * from './append-check.js';
+export * from './canonical-json.js';
 export * from './clock.js';
 export * from './codec.js';
 export * from './data-keys.js';

@@ -62,6 +62,7 @@ describe('loadConfig', () => {
         'STEWARD_VERIFY_STALENESS_MAX_MS must be an integer from 1000 to 3600000.',
         'STEWARD_TRUSTED_PROXIES must be a list of addresses and CIDR ranges, parted by commas.',
         'STEWARD_LOG_LEVEL must be one of trace, debug, info, warn, error, fatal, silent.',
+        'STEWARD_TLS_CERT_FILE must be the path of a readable file.',
         'STEWARD_TLS_CERT_FILE and STEWARD_TLS_KEY_FILE must be set together.',
       ].sort((a, b) => problems.indexOf(a) - problems.indexOf(b)),
     );

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
@@ -188,6 +188,15 @@ const isHostAndPort = (text: string): boolean => {
   return (bare === undefined ? HOST_NAME.test(host) : isIP(bare) === 6) && Number(port) >= 1 && Number(port) <= 65_535;
 };
 
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 function readKey(path: string): SecretText | undefined {
   try {
     const bytes = readFileSync(path);
@@ -235,6 +244,8 @@ export function loadConfig(env: Environment): AppConfig {
     logLevel: read.oneOf('STEWARD_LOG_LEVEL', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
     tls: certFile !== undefined && keyFile !== undefined ? { certFile, keyFile } : undefined,
   };
+  for (const name of ['STEWARD_TLS_CERT_FILE', 'STEWARD_TLS_KEY_FILE'])
+    read.checked(name, isReadable, 'the path of a readable file');
   if ((certFile === undefined) !== (keyFile === undefined))
     read.problems.push('STEWARD_TLS_CERT_FILE and STEWARD_TLS_KEY_FILE must be set together.');
   if (config.port !== 0 && config.port === config.grpcPort)

@@ -51,7 +51,11 @@ const refused = (refusal: Refusal, { failedCredential = false, final = false } =
 });
 
 /** One answer for every credential that does not count, so that nobody learns which part of it was wrong. */
-const unauthenticated = (): Refusal => new Refusal('UNAUTHENTICATED', 'The credential is missing or not valid.');
+const unauthenticated = (): Refusal =>
+  new Refusal(
+    'UNAUTHENTICATED',
+    'The credential is missing or not valid. Send a token or a Steward key as Authorization: Bearer, or a key as X-API-Key.',
+  );
 
 function refusalOf(verdict: Exclude<Verdict, 'permitted'>, action: Action): Refusal {
   switch (verdict) {
@@ -111,6 +115,11 @@ export class Gatekeeper {
     const target = find();
     if (verdict !== 'permitted' || target === undefined) throw refusalOf(asRefused(verdict), action);
     return target;
+  }
+
+  /** True if memory permits it; false is no refusal, for that is decided at the head (`authorize`). */
+  permitsNow({ principal }: { readonly principal: Principal }, action: Action, target: Target | undefined): boolean {
+    return judge(principal, action, target) === 'permitted';
   }
 
   /** The verdict on each of many targets; all that memory refuses are looked at again after one wait for the head. */

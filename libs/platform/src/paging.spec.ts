@@ -24,6 +24,8 @@ describe('paging', () => {
       [list, ''],
       [list, 'null'],
       [list, Buffer.from('null').toString('base64url')],
+      [list, cursorOf(list, { values: [], id: 'no\0where' })],
+      [list, cursorOf(list, { values: ['\ud800'], id: 'b' })],
     ];
     for (const [of, text] of attempts) {
       expect(() => placeOfCursor(of, text)).toThrow(Refusal);

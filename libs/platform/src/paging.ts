@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { jcs, Refusal } from '#libs/eventsourcing';
 import { IntegerField, TextField } from './fields.js';
+import { isStorable } from './storable-text.js';
 
 export const PAGE_LIMIT_DEFAULT = 50;
 export const PAGE_LIMIT_MAX = 200;
@@ -53,6 +54,8 @@ function parse(cursor: string): CursorPlace | undefined {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
     if (!Array.isArray(parsed) || !Array.isArray(parsed[0]) || typeof parsed[1] !== 'string') return undefined;
+    // Whoever makes a cursor up may put anything into it, and the database refuses what it cannot store.
+    if (!isStorable(parsed[1])) return undefined;
     const [values, id] = parsed as [unknown[], string];
     return values.every(isValue) ? { values, id } : undefined;
   } catch {
@@ -61,7 +64,10 @@ function parse(cursor: string): CursorPlace | undefined {
 }
 
 const isValue = (value: unknown): value is string | number | boolean | null =>
-  value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
+  value === null ||
+  (typeof value === 'string' && isStorable(value)) ||
+  typeof value === 'boolean' ||
+  Number.isFinite(value);
 
 /**
  * A page from rows that were read one beyond the limit.

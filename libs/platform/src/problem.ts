@@ -15,14 +15,23 @@ export interface Problem {
 
 export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
+const NO_ROUTE = ['NOT_FOUND', 'There is no such route; /docs shows all of them.'] as const;
+const WRONG_TYPE = [
+  'MEDIA_TYPE',
+  'This route takes another Content-Type: application/json, unless /docs says otherwise.',
+] as const;
+
+/** The refusal of a path that no route has. */
+export const noSuchRoute = (): Refusal => new Refusal(...NO_ROUTE);
+
 /** What Fastify and its parsers refuse, in the words of the catalogue. */
 const fastifyCodes: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['BODY_TOO_LARGE', 'The body is larger than this route takes.'],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['MEDIA_TYPE', 'This route takes another content type.'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: WRONG_TYPE,
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['BODY_MALFORMED', 'The body is not as long as Content-Length says.'],
   FST_ERR_BAD_URL: ['HEADER_MALFORMED', 'The path is not well-formed.'],
   FST_ERR_MAX_PARAM_LENGTH: ['NOT_FOUND', 'There is no such thing.'],
-  FST_ERR_NOT_FOUND: ['NOT_FOUND', 'There is no such route.'],
+  FST_ERR_NOT_FOUND: NO_ROUTE,
 };
 
 /** What Nest itself throws, by status. */
@@ -30,11 +39,11 @@ const statusCodes: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   400: ['VALIDATION', 'The request is wrong.'],
   401: ['UNAUTHENTICATED', 'No valid credential came with the request.'],
   403: ['FORBIDDEN', 'The caller may not do this.'],
-  404: ['NOT_FOUND', 'There is no such route.'],
+  404: NO_ROUTE,
   405: ['METHOD_NOT_ALLOWED', 'The path exists, the method does not.'],
   408: ['REQUEST_TIMEOUT', 'The request did not arrive in time.'],
   413: ['BODY_TOO_LARGE', 'The body is larger than this route takes.'],
-  415: ['MEDIA_TYPE', 'This route takes another content type.'],
+  415: WRONG_TYPE,
   429: ['TOO_MANY_REQUESTS', 'Too many requests came from this address.'],
   503: ['OVERLOADED', 'Try again.'],
 };

@@ -36,7 +36,9 @@ export {
   type KeyKind,
   loadOrCreateKeyFiles,
   type Peppers,
+  VersionIsCurrent,
 } from './key-files.js';
 export { KekVersionUnknown, PostgresDataKeys, type PostgresDataKeysOptions } from './postgres-data-keys.js';
+export { isTableMissing } from './postgres-errors.js';
 export { ReadPool } from './read-pool.js';
 export { StoreClock, type StoreClockOptions } from './store-clock.js';

@@ -88,7 +88,7 @@ export class VersionInUse extends Error {
 
 /**
  * Drops a version from the database and from the file, as the owner's role. `pepperUses` counts the verifiers of a
- * pepper's version, which only the keys service knows. Throws VersionInUse, or KeyFileInvalid for the current version.
+ * pepper's version, which only the keys service knows. Throws VersionInUse or VersionIsCurrent.
  */
 export async function retireVersion(
   owner: Database,

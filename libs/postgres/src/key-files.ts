@@ -210,7 +210,15 @@ async function readIfPresent(file: string): Promise<string | undefined> {
   }
 }
 
-/** What would take a version out of a key file, once it is called. Throws KeyFileInvalid for the current version. */
+/** New secrets are made under it, so it stays. */
+export class VersionIsCurrent extends Error {
+  constructor(kind: 'kek' | 'pepper', version: string) {
+    super(`Version ${version} of the ${kind} is the current one; make another one current first.`);
+    this.name = 'VersionIsCurrent';
+  }
+}
+
+/** What would take a version out of a key file, once it is called. Throws VersionIsCurrent, or KeyFileInvalid. */
 export async function versionDropper(
   file: string,
   kind: 'kek' | 'pepper',
@@ -219,7 +227,7 @@ export async function versionDropper(
   const text = await readIfPresent(file);
   if (text === undefined) throw new KeyFileInvalid(file, 'it is missing');
   const { current, keys, installationKey } = parse(file, text, kind === 'kek');
-  if (version === current) throw new KeyFileInvalid(file, `version ${version} is the current one`);
+  if (version === current) throw new VersionIsCurrent(kind, version);
   const left = [...keys].filter(([name]) => name !== version).map(([name, key]) => [name, key.toString('base64')]);
   const rest = {
     current,

@@ -6,6 +6,11 @@ export function isServerAnswer(error: unknown): error is pg.DatabaseError {
   return error instanceof pg.DatabaseError;
 }
 
+/** A read model's table stands only after the projection's first page; until then there is nothing to read. */
+export function isTableMissing(error: unknown): boolean {
+  return isServerAnswer(error) && error.code === '42P01';
+}
+
 const classOf = (error: pg.DatabaseError): string => error.code?.slice(0, 2) ?? '';
 
 /** The session or the server is going away (57P01 admin shutdown and its kin), or the protocol broke. */

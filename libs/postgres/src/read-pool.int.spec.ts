@@ -1,5 +1,6 @@
 import { StoreUnavailable } from '#libs/eventsourcing';
 import pg from 'pg';
+import { isTableMissing } from './postgres-errors.js';
 import { ReadPool } from './read-pool.js';
 import { type EmbeddedLedger, startEmbeddedLedger } from './testing/embedded-ledger.js';
 
@@ -32,6 +33,7 @@ describe('A pool of reads', () => {
     const error: unknown = await pool.query(text).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(pg.DatabaseError);
     expect(error).toMatchObject({ code });
+    expect(isTableMissing(error)).toBe(code === '42P01');
   });
 
   it('tells by StoreUnavailable that an answer took too long, that the session was ended or that none is free', async () => {

@@ -6,7 +6,7 @@ import { Counter } from 'prom-client';
 import { keyStream } from '#libs/contracts';
 import { type Clock, type CommandContext, commandIdOf, type Position } from '#libs/eventsourcing';
 import { CLOCK, type Logger, LOGGER, Metrics, POOL, READ_WAIT_MS_MAX, ReadModels } from '#libs/platform';
-import { Lease, LEASE_TIMES, LeaseSession } from '#libs/postgres';
+import { isTableMissing, Lease, LEASE_TIMES, LeaseSession } from '#libs/postgres';
 import type { KeyCommand } from './domain/key.js';
 import { dueWarning } from './domain/key-state.js';
 import { inParallel } from './in-parallel.js';
@@ -196,12 +196,17 @@ export class ExpiryScheduler implements OnApplicationBootstrap, OnApplicationShu
   }
 
   private async due(condition: string): Promise<DeadlineRow[]> {
-    const { rows } = await this.pool.query<DeadlineRow>(
-      `select key_id, tenant_id, project_id, expires_at, expiry_set_at, warned_days
-       from keys.key_deadlines where ${condition} limit ${BATCH_KEYS_MAX}`,
-      [this.clock.now()],
-    );
-    return rows;
+    try {
+      const { rows } = await this.pool.query<DeadlineRow>(
+        `select key_id, tenant_id, project_id, expires_at, expiry_set_at, warned_days
+         from keys.key_deadlines where ${condition} limit ${BATCH_KEYS_MAX}`,
+        [this.clock.now()],
+      );
+      return rows;
+    } catch (error) {
+      if (isTableMissing(error)) return [];
+      throw error;
+    }
   }
 
   private async issue(

@@ -40,7 +40,6 @@ export const revocationReasons = [
   'policy',
   'other',
 ] as const satisfies readonly RevocationReason[];
-export const keyStatuses = ['scheduled', 'active', 'expired', 'disabled', 'revoked'] as const;
 export const bulkActions = ['delete', 'extend', 'disable', 'enable', 'revoke'] as const;
 
 const optional = { optional: true } as const;

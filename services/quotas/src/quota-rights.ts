@@ -52,6 +52,11 @@ export class QuotaRights {
     await this.gatekeeper.authorize(context, 'reservations:write', () => this.targets.member(projectId, userId));
   }
 
+  /** True if memory permits it; what it does not is told by `mayWriteFor`. */
+  mayWriteForNow(context: Caller, projectId: string, userId: string): boolean {
+    return this.gatekeeper.permitsNow(context, 'reservations:write', this.targets.member(projectId, userId));
+  }
+
   async mayReadOf(context: RequestContext, projectId: string, userId: string): Promise<void> {
     await this.gatekeeper.authorize(context, 'reservations:read', () => this.targets.member(projectId, userId));
   }

@@ -18,7 +18,7 @@ import type {
 } from './domain/commands.js';
 import type { Entry, ProjectQuota } from './domain/project-quota.js';
 import { QuotaRights } from './quota-rights.js';
-import type { QuotaOutcome } from './writer/mailbox.js';
+import type { Hold, QuotaOutcome } from './writer/mailbox.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 
 type Of<Type extends QuotaCommand['type']> = Extract<QuotaCommand, { type: Type }>;
@@ -115,27 +115,35 @@ type OfHolder =
 const holderOf = (entry: Entry | undefined): string | undefined =>
   entry?.kind === 'resolved' ? entry.was.userId : entry?.userId;
 
+/** Whose the reservation or allocation is, where there is one. */
+function holderSeenIn({ entries, liveByRef, goneRefs }: ProjectQuota, wish: OfHolder): string | undefined {
+  const by = wish.type === 'ReleaseAllocation' ? wish.by : wish;
+  const id = 'id' in by ? by.id : (liveByRef.get(by.resourceRef) ?? goneRefs.get(by.resourceRef)?.id ?? '');
+  return holderOf(entries.get(id));
+}
+
 /** Whose the reservation or allocation is. */
 export function holderIn(state: ProjectQuota, wish: OfHolder): string {
+  const holder = holderSeenIn(state, wish);
+  if (holder !== undefined) return holder;
   switch (wish.type) {
     case 'ResizeAllocation':
-    case 'ReleaseAllocation': {
-      const by = wish.type === 'ReleaseAllocation' ? wish.by : wish;
-      const id =
-        'id' in by ? by.id : (state.liveByRef.get(by.resourceRef) ?? state.goneRefs.get(by.resourceRef)?.id ?? '');
-      const holder = holderOf(state.entries.get(id));
-      if (holder !== undefined) return holder;
+    case 'ReleaseAllocation':
       throw new Refusal('ALLOCATION_NOT_FOUND', 'There is no such allocation, or it is over for more than a day.');
-    }
     case 'CommitReservation':
     case 'ReleaseReservation':
-    case 'ExtendReservation': {
-      const holder = holderOf(state.entries.get(wish.id));
-      if (holder !== undefined) return holder;
+    case 'ExtendReservation':
       throw new Refusal('RESERVATION_NOT_FOUND', 'There is no such reservation, or it is over for more than a day.');
-    }
   }
 }
+
+/** The rights were asked for this holder; an id in flight or a resource may have come to be another's since. */
+const holdTo =
+  (wish: OfHolder, userId: string): Hold =>
+  (state) => {
+    if (holderIn(state, wish) !== userId)
+      throw new Refusal('OVERLOADED', 'Whose this is has just changed; nothing was done.', { retryAfterSeconds: 1 });
+  };
 
 /** What was done is answered as it was, whoever has left and whatever was closed since. */
 export async function holdUnlessDone(hold: Promise<void>, wasDone: () => Promise<boolean>): Promise<void> {
@@ -155,16 +163,26 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
 
   async execute({ projectId, wish, context }: ChangeUsageCommand): Promise<QuotaOutcome<UsageWish['type']>> {
     const { rights, ledgers } = this;
-    const userId = 'userId' in wish ? wish.userId : await this.holder(projectId, wish);
-    await rights.mayWriteFor(context, projectId, userId);
+    const userId = await this.permittedUser(projectId, wish, context);
     const forces = ('mode' in wish && wish.mode === 'FORCE') || ('onExpired' in wish && wish.onExpired === 'force');
     if (forces) await rights.mayForce(context, projectId);
     const command = await this.commandOf(projectId, userId, wish, context);
-    return ledgers.run(projectId, command, context.command(), context.principal);
+    const hold = 'userId' in wish ? undefined : holdTo(wish, userId);
+    return ledgers.run(projectId, command, context.command(), context.principal, hold);
   }
 
-  private holder(projectId: string, wish: Exclude<UsageWish, { userId: string }>): Promise<string> {
-    return this.ledgers.look(projectId, (state) => holderIn(state, wish));
+  /** For whom it is, if the caller may do it for that one. Refusals rest on what is confirmed. */
+  private async permittedUser(projectId: string, wish: UsageWish, context: RequestContext): Promise<string> {
+    const { rights, ledgers } = this;
+    if ('userId' in wish) {
+      await rights.mayWriteFor(context, projectId, wish.userId);
+      return wish.userId;
+    }
+    const seen = ledgers.peek(projectId, (state) => holderSeenIn(state, wish));
+    if (seen !== undefined && rights.mayWriteForNow(context, projectId, seen)) return seen;
+    const holder = await ledgers.look(projectId, (state) => holderIn(state, wish));
+    await rights.mayWriteFor(context, projectId, holder);
+    return holder;
   }
 
   private async commandOf(

@@ -18,7 +18,7 @@ import { allocationAnswer, reservationAnswer } from './domain/reservations.js';
 import { type CatalogueResource, knownResource, resourcesOf } from './domain/catalogue.js';
 import { limitsOf } from './domain/evolve.js';
 import { isAbove, limitOfScope, quotaRow } from './domain/limits.js';
-import type { Entry, LiveAllocation } from './domain/project-quota.js';
+import type { Entry, LiveAllocation, ProjectQuota } from './domain/project-quota.js';
 import { type Audience, isSeenBy, QuotaRights } from './quota-rights.js';
 import type { AllocationsQuery, ReservationsQuery } from './quotas.dto.js';
 import {
@@ -232,21 +232,41 @@ export class GetQuotaPolicyHandler implements IQueryHandler<GetQuotaPolicyQuery>
 
 const byId = (a: { readonly id: string }, b: { readonly id: string }): number => (a.id < b.id ? -1 : 1);
 
+/** The first so many by id, without putting them all in order: there may be a million, and the project waits. */
+export function firstById<Thing extends { readonly id: string }>(things: Iterable<Thing>, size: number): Thing[] {
+  let first: Thing[] = [];
+  let last: string | undefined;
+  for (const thing of things) {
+    if (last !== undefined && thing.id >= last) continue;
+    first.push(thing);
+    if (first.length < 2 * size) continue;
+    first = first.sort(byId).slice(0, size);
+    last = first.at(-1)?.id;
+  }
+  return first.sort(byId).slice(0, size);
+}
+
 function pageOfAllocations(
   { projectId, query, context }: ListAllocationsQuery,
   audience: Audience,
-  all: readonly AllocationView[],
+  { entries, liveByRef }: Pick<ProjectQuota, 'entries' | 'liveByRef'>,
 ): Page<AllocationView> {
   const { limit, cursor, ...filters } = query;
+  const { userId, resourceRef } = query;
   const { type, id } = context.principal;
   const identity = ['allocations', projectId, { ...filters }, type, id];
   const place = placeOfCursor(identity, cursor);
-  const rows = all
-    .filter((view) => query.userId === undefined || view.userId === query.userId)
-    .filter((view) => isSeenBy(audience, view.userId))
-    .filter((view) => place === undefined || view.id > place.id)
-    .sort(byId);
-  return pageOf(rows.slice(0, limit + 1), limit, identity, (last) => ({ values: [], id: last.id }));
+  const isWanted = (entry: Entry | undefined): entry is LiveAllocation =>
+    entry?.kind === 'live' &&
+    (userId === undefined || entry.userId === userId) &&
+    isSeenBy(audience, entry.userId) &&
+    (place === undefined || entry.id > place.id);
+  function* wanted(): Generator<LiveAllocation, void, undefined> {
+    const found = resourceRef === undefined ? entries.values() : [entries.get(liveByRef.get(resourceRef) ?? '')];
+    for (const entry of found) if (isWanted(entry)) yield entry;
+  }
+  const rows = firstById(wanted(), limit + 1).map((entry) => allocationView(allocationAnswer(entry, 'live', false)));
+  return pageOf(rows, limit, identity, (last) => ({ values: [], id: last.id }));
 }
 
 const reservationOf = (entry: Entry | undefined): ReservationView | null => {
@@ -308,17 +328,10 @@ export class ListAllocationsHandler implements IQueryHandler<ListAllocationsQuer
   ) {}
 
   execute(asked: ListAllocationsQuery): Promise<Page<AllocationView>> {
-    const { projectId, query, context } = asked;
-    const view = (entry: LiveAllocation): AllocationView => allocationView(allocationAnswer(entry, 'live', false));
+    const { projectId, context } = asked;
     return this.ledgers.look(
       projectId,
-      ({ entries, liveByRef }) => {
-        const { resourceRef } = query;
-        const found =
-          resourceRef === undefined ? [...entries.values()] : [entries.get(liveByRef.get(resourceRef) ?? '')];
-        const live = found.flatMap((entry) => (entry?.kind === 'live' ? [view(entry)] : []));
-        return pageOfAllocations(asked, this.rights.audience(context, projectId), live);
-      },
+      (state) => pageOfAllocations(asked, this.rights.audience(context, projectId), state),
       context.minPosition,
     );
   }

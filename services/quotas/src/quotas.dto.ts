@@ -52,11 +52,16 @@ const AmountField = (): PropertyDecorator =>
   });
 
 const LimitField = (options: FieldOptions = {}): PropertyDecorator =>
-  CustomField((value) => (isLimit(value) ? undefined : 'must be an integer or "unlimited"'), limitSchema, options);
+  CustomField(
+    (value) => (isLimit(value) ? undefined : 'must be an integer from 0 or "unlimited"'),
+    limitSchema,
+    options,
+  );
 
 const LimitWishField = (): PropertyDecorator =>
   CustomField(
-    (value) => (value === 'inherit' || isLimit(value) ? undefined : 'must be an integer, "unlimited" or "inherit"'),
+    (value) =>
+      value === 'inherit' || isLimit(value) ? undefined : 'must be an integer from 0, "unlimited" or "inherit"',
     wishSchema,
   );
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
-import { jcs } from '../envelope.js';
+import { jcs } from '../canonical-json.js';
 import type { EventFilter, EventStore, StoredEvent } from '../event-store.js';
 import { type ContractItem, appendOf, digestOf, fill, idsOf, newEvent, newStream, readFrom } from './contract-item.js';
 

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Refusal } from '#libs/eventsourcing';
+import { noSuchRoute } from '../problem.js';
 
 /** Remembers which methods each path has, so that another one is METHOD_NOT_ALLOWED with `Allow` and not NOT_FOUND. */
 export class KnownPaths {
@@ -46,7 +47,7 @@ export class KnownPaths {
           const allow = allowOf(methods);
           return { refusal: methodNotAllowed(allow), allow };
         }
-    return { refusal: new Refusal('NOT_FOUND', 'There is no such route.') };
+    return { refusal: noSuchRoute() };
   }
 }
 

@@ -106,8 +106,9 @@ function decide(command: SetCatalogueResource, catalogue: Catalogue): QuotaCatal
   ] as const)
     if (!NAME.test(name)) throw wrongField(field, 'must be 1 to 63 of a-z, 0-9, dot, underscore, hyphen');
   if (!(units as readonly string[]).includes(unit)) throw wrongField('unit', `must be one of ${units.join(', ')}`);
-  if (!isLimit(defaultProjectLimit)) throw wrongField('defaultProjectLimit', 'must be an integer or "unlimited"');
-  if (!isLimit(defaultMemberLimit)) throw wrongField('defaultMemberLimit', 'must be an integer or "unlimited"');
+  if (!isLimit(defaultProjectLimit))
+    throw wrongField('defaultProjectLimit', 'must be an integer from 0 or "unlimited"');
+  if (!isLimit(defaultMemberLimit)) throw wrongField('defaultMemberLimit', 'must be an integer from 0 or "unlimited"');
   const before = resourceOf(catalogue, command);
   if (command.ifMatch !== undefined && command.ifMatch !== (before?.revision ?? 0))
     throw new Refusal('VERSION_CONFLICT', `The version is ${before?.revision ?? 0}, not ${command.ifMatch}.`);

@@ -111,6 +111,16 @@ export interface ReportedUsage {
   readonly items: readonly QuotaItem[];
 }
 
+/** A large report is held against the ledger piece by piece, in the order of resourceRefs as text. */
+export interface ReportSlice {
+  /** Only what comes after it; null from the first on. */
+  readonly after: string | null;
+  /** Only up to it; null to the last, with which the report's sequence is taken. */
+  readonly upTo: string | null;
+  /** What the slices before left alone, to be told with the last one. */
+  readonly ignoredBefore: readonly string[];
+}
+
 export interface Reconcile {
   readonly type: 'Reconcile';
   readonly source: string;
@@ -122,6 +132,8 @@ export interface Reconcile {
   readonly resources: readonly { readonly service: string; readonly resource: string }[] | null;
   readonly entries: readonly ReportedUsage[];
   readonly dryRun: boolean;
+  /** The resourceRefs that this command is about, of which `entries` has all that the report has; null = all. */
+  readonly slice?: ReportSlice | null;
   /** How many parts of this report have been written: 0, then `partsDone` of the answer before. */
   readonly partsDone: number;
   /** Fewer an append than usual, where so many limits are passed that an append would be too large. */
@@ -262,7 +274,7 @@ export interface ReconcileAnswer {
   readonly removed: ReconcileAnswer['adopted'];
   readonly resized: ReconcileAnswer['adopted'];
   readonly ignoredNewer: readonly string[];
-  /** Parts written so far; false `complete` means: append this, then send the command again with this number. */
+  /** Parts written so far; false `complete` means: append this, then send the same slice again with this number. */
   readonly partsDone: number;
   readonly complete: boolean;
 }

@@ -274,7 +274,7 @@ function limited(state: ProjectQuota, event: LimitEvent, revision: number): void
       : { limit: null, soft: null, revision };
   state.journal.put(limitsOf(state, scope), resource, standingLimit);
   if (state.touched === null) return;
-  for (const counter of governed(state, scope, resource)) state.touched.add(counter);
+  for (const counter of governed(state, scope, resource)) state.touched.counters.add(counter);
 }
 
 /** The limits set at a scope. */
@@ -312,10 +312,11 @@ function over(
 /** Limits of one who left would still take their part of a partitioned project. */
 function memberRemoved(state: ProjectQuota, member: Scope): void {
   state.journal.set(member, 'removed', true);
+  state.touched?.orphans.add(member);
   for (const resource of [...member.limits.keys()]) {
     state.journal.remove(member.limits, resource);
     const counter = member.counters[resource.index];
-    if (counter !== undefined) state.touched?.add(counter);
+    if (counter !== undefined) state.touched?.counters.add(counter);
   }
 }
 

@@ -335,3 +335,9 @@ it('the default catalogue has the services and resources of the platform, each w
     ['virtual-compute', ['cpu', 'floating_ip', 'gpu', 'memory', 'static_ip']],
   ]);
 });
+
+it('who is asked to lose a limit that nobody set is not remembered for it', () => {
+  const ledger = ledgerAfter([]);
+  expect(() => ledger.run(T0, clear(of('nobody')))).toThrow('NOT_SET');
+  expect(ledger.state.members.has('nobody')).toBe(false);
+});

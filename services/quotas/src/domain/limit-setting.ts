@@ -43,9 +43,11 @@ function holdWish({ limit, soft }: LimitWish): void {
     throw wrongField('soft', 'must be an integer from 0 to the limit');
 }
 
-/** What is set at the scope itself, null if it is inherited. */
+/** What is set at the scope itself, null if it is inherited. Nobody becomes a member here by being asked about. */
 const ownLimit = (state: ProjectQuota, { scope, service, resource }: Name): QuotaLimit | null =>
-  limitsOf(state, scope).get(state.resource(service, resource))?.limit ?? null;
+  scope.type === 'member' && !state.members.has(scope.userId ?? '')
+    ? null
+    : (limitsOf(state, scope).get(state.resource(service, resource))?.limit ?? null);
 
 /** Every limit of the scope, and of the members that inherit it, is looked at. */
 function isBelowUsage({ state, catalogue }: Trial, { scope, service, resource }: Name): boolean {

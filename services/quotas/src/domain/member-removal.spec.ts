@@ -20,7 +20,10 @@ import {
   type Step,
   T0,
 } from '../testing/given-quota.js';
+import { execute } from './decide.js';
 import { holdingOf, removalObjection } from './member-removal.js';
+import type { ProjectQuota } from './project-quota.js';
+import { restored, type Snapshot, snapshotOf } from './snapshot.js';
 
 const held: Step[] = [
   [T0, limit(of('alice'), 4000)],
@@ -143,6 +146,20 @@ describe('a member that has left', () => {
     given(...held, [T0, allocate(3, 'bob', [cpu(1)])], [T0, removal('bob', 'orphan', left)], [T0, free(3)])
       .when(T0, removal('alice', 'transfer', { ...left, to: 'bob', toIsMember: true }))
       .gives('QuotaMemberRemoved', 'QuotaMemberUsageTransferred', 'QuotaMemberClosed');
+  });
+
+  it('is closed once, whatever happens to the limits that it inherited', () => {
+    const ledger = ledgerAfter([
+      [T0, allocate(1, 'alice', [gpu(1)])],
+      [T0, removal('alice', 'orphan', left)],
+      [T0, free(1)],
+    ]);
+    const kept = restored(JSON.parse(JSON.stringify(snapshotOf(ledger.state))) as Snapshot) as ProjectQuota;
+    const changed = [{ type: 'QuotaSet' }];
+    expect(ledger.run(after(1), limit(byDefault, 5)).events).toMatchObject(changed);
+    kept.journal.begin();
+    const moment = { at: after(1), catalogue: ledger.catalogue, commandId: 'c', requestHash: null };
+    expect(execute(limit(byDefault, 5), kept, moment).events).toMatchObject(changed);
   });
 
   it('is told of once, however often it is said, and leaves no trace without usage or limits', () => {

@@ -103,6 +103,13 @@ interface GoneRef {
   readonly knownAt: string;
 }
 
+/** What may have to be told of once a decision is made. */
+export interface Touched {
+  readonly counters: Set<Counter>;
+  /** Those who have just left, and those who had and now hold something more or less. */
+  readonly orphans: Set<Scope>;
+}
+
 /** Such a history cannot have been decided by these rules: a bug, never a caller's fault. */
 export function impossible(what: string): never {
   throw new Error(`The ledger holds an impossible history: ${what}.`);
@@ -145,8 +152,8 @@ export class ProjectQuota {
   forgottenMs = 0;
   /** A report observed up to then could name a resource whose end is forgotten. */
   forgottenAt = '';
-  /** The counters that a decision has changed, while one is made. */
-  touched: Set<Counter> | null = null;
+  /** What a decision has changed, while one is made. */
+  touched: Touched | null = null;
 
   readonly resolved: MemoryWindow;
   readonly seen: MemoryWindow;
@@ -232,7 +239,7 @@ export class ProjectQuota {
         counter.used = usedBefore;
         counter.reserved = reservedBefore;
       });
-      this.touched?.add(counter);
+      this.touched?.counters.add(counter);
     }
     counter.used = usedAfter;
     counter.reserved = reservedAfter;
@@ -282,6 +289,7 @@ export class ProjectQuota {
   private tally({ kind, userId }: OpenReservation | LiveAllocation, by: number): void {
     const tallied = kind === 'open' ? 'open' : 'live';
     const member = this.member(userId);
+    if (member.removed) this.touched?.orphans.add(member);
     this.journal.set(member, tallied, member[tallied] + by);
     this.journal.set(this.project, tallied, this.project[tallied] + by);
   }

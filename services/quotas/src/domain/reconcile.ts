@@ -13,7 +13,7 @@ import { wrongField } from './wrong-field.js';
  * observation is left alone; allocations without a resourceRef cannot be missing from a report and are left alone too.
  */
 
-/** Every append compares the whole report anew, so they are few and large: 480 KiB, and room for what comes with it. */
+/** Every append compares its slice anew, so they are few and large: 480 KiB, and room for what comes with it. */
 export const REPORT_PARTS_MAX = 10;
 /** More of them than fit in so many parts are answered, but not written. */
 const IGNORED_PARTS_MAX = 4;
@@ -55,7 +55,7 @@ class Comparison {
     const reported = new Map(report.entries.map((entry) => [entry.resourceRef, entry]));
     const found = report.entries.flatMap((entry) => this.ofEntry(entry));
     for (const [ref, id] of trial.state.liveByRef) {
-      if (reported.has(ref)) continue;
+      if (!isWithin(report, ref) || reported.has(ref)) continue;
       const allocation = trial.state.entries.get(id) as LiveAllocation;
       if (report.userId !== null && allocation.userId !== report.userId) continue;
       found.push(...this.ofMissing(ref, allocation));
@@ -100,6 +100,9 @@ class Comparison {
     return { kind: 'adopted', ref: resourceRef, data: { resourceRef, allocationId, userId, items } };
   }
 }
+
+const isWithin = ({ slice = null }: Reconcile, ref: string): boolean =>
+  slice === null || ((slice.after === null || ref > slice.after) && (slice.upTo === null || ref <= slice.upTo));
 
 const ignored = (ref: string): Difference => ({ kind: 'ignoredNewer', ref, data: ref });
 
@@ -169,29 +172,34 @@ function holdSums({ state }: Trial, differences: readonly Difference[]): void {
 }
 
 /**
- * Writes the difference in parts, a few an append; every append compares anew, so what has changed in between is seen.
- * The sequence counts as taken with the last part. A report without a difference writes nothing.
+ * Writes the difference in parts, a few an append; every append compares its slice anew, so what has changed in between is
+ * seen. The sequence counts as taken with the last part of the last slice. A report without a difference writes nothing.
  */
 export function reconcile(command: Reconcile, trial: Trial): ReconcileAnswer {
   holdReport(command, trial);
-  const { source, observedAt, sequence, partsDone, dryRun } = command;
+  const { source, observedAt, sequence, partsDone, dryRun, slice = null } = command;
+  const isLastSlice = slice === null || slice.upTo === null;
   const differences = new Comparison(command, trial).differences();
-  const isDifferent = partsDone > 0 || differences.some(({ kind }) => kind !== 'ignoredNewer');
+  const isDifferent = (isLastSlice && partsDone > 0) || differences.some(({ kind }) => kind !== 'ignoredNewer');
   if (dryRun || !isDifferent) return answerOf(differences, partsDone, true);
   holdSums(trial, differences);
-  const ignored = differences.filter(({ kind }) => kind === 'ignoredNewer');
+  const left = differences.filter(({ kind }) => kind === 'ignoredNewer');
   const changes = inParts(differences.filter(({ kind }) => kind !== 'ignoredNewer'));
   const now = changes.slice(0, command.partsMax ?? REPORT_PARTS_MAX);
   const told = now.flat();
   const complete = now.length === changes.length;
-  // What is ignored stays so, and would come again with every append; it is told once, at the end.
-  const ignoredParts = inParts(ignored).slice(0, IGNORED_PARTS_MAX);
+  // What is ignored stays so, and would come again with every append; it is written once, at the end.
+  const leftParts = isLastSlice
+    ? inParts([...(slice?.ignoredBefore ?? []).map(ignored), ...left]).slice(0, IGNORED_PARTS_MAX)
+    : [];
   if (complete) {
-    now.push(...ignoredParts);
-    told.push(...ignored);
+    now.push(...leftParts);
+    told.push(...left);
   }
   if (now.length === 0) now.push([]);
-  const parts = partsDone + Math.max(now.length, changes.length + ignoredParts.length);
+  const partsHere = Math.max(now.length, changes.length + leftParts.length);
+  // How many the slices to come will bring is not known, only that there will be one.
+  const parts = partsDone + partsHere + (isLastSlice ? 0 : 1);
   for (const [n, part] of now.entries())
     trial.emit({
       type: 'UsageReconciled',

@@ -21,6 +21,7 @@ import {
   type Step,
   T0,
 } from '../testing/given-quota.js';
+import { ENTRIES_MAX } from './granting.js';
 
 const four: Step = [T0, limit(of('alice'), 4000)];
 const reserved: Step = [T0, reserve(1, 'alice', [gpu(3000)])];
@@ -357,4 +358,14 @@ describe('release, extend, expire', () => {
       .when(after(900), due)
       .changesNothing();
   });
+});
+
+it('a commit that comes late counts as an allocation like any other, of which a project has a number at most', () => {
+  const ledger = ledgerAfter([[T0, reserve(1, 'alice', [gpu(1)], { ttlSeconds: 60 })]]);
+  ledger.sweep(after(60));
+  ledger.state.project.live = ENTRIES_MAX;
+  for (const onExpired of ['reacquire', 'force'] as const)
+    expect(() => ledger.run(after(60), commit(1, { onExpired }))).toThrow('TOO_MANY_ALLOCATIONS');
+  ledger.state.project.live = ENTRIES_MAX - 1;
+  expect(ledger.run(after(60), commit(1, { onExpired: 'reacquire' })).events).toHaveLength(1);
 });

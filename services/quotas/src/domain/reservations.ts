@@ -192,10 +192,12 @@ function holdLateCommit(
     case 'reacquire':
       holdOpen(trial);
       holdStanding(trial, userId, command.standing, items);
+      holdRoomForEntry(trial);
       holdToLimits(trial, userId, items, 'ENFORCE');
       return;
     case 'force':
       holdCommit(trial);
+      holdRoomForEntry(trial);
       holdToLimits(trial, userId, items, 'FORCE');
   }
 }

@@ -2,7 +2,7 @@ import type { ProjectQuotaEvent, QuotaScope } from '#libs/contracts';
 import type { Catalogue } from './catalogue.js';
 import { evolve } from './evolve.js';
 import { isAbove, limitOfCounter } from './limits.js';
-import { byScopeThenName, type Counter, type ProjectQuota, type Scope } from './project-quota.js';
+import { byScopeThenName, type Counter, type ProjectQuota, type Scope, type Touched } from './project-quota.js';
 
 /** What surrounds a decision: the recordedAt that its events will bear, and the facts that are no part of the stream. */
 export interface Moment {
@@ -26,7 +26,7 @@ export const scopeOf = (scope: Scope): QuotaScope =>
  */
 export class Trial {
   readonly events: ProjectQuotaEvent[] = [];
-  private readonly touched = new Set<Counter>();
+  private readonly touched: Touched = { counters: new Set(), orphans: new Set() };
 
   constructor(
     readonly state: ProjectQuota,
@@ -71,7 +71,7 @@ export class Trial {
   /** What the decision has brought above its limit, or back under it, is said in the same append. */
   settle(): void {
     const { state, catalogue } = this;
-    const crossed = [...this.touched].filter((counter) => this.isOver(counter) !== counter.over);
+    const crossed = [...this.touched.counters].filter((counter) => this.isOver(counter) !== counter.over);
     for (const counter of crossed.sort(byScopeThenName)) {
       const { used, reserved, resource, over } = counter;
       const { service, resource: name } = resource;
@@ -88,10 +88,9 @@ export class Trial {
     return isAbove(counter.used + counter.reserved, limitOfCounter(this.state, this.catalogue, counter));
   }
 
+  /** Who ended before is not told of again, whatever else touches a counter that it has left behind. */
   private endedOrphans(): string[] {
-    const ended = new Set<string>();
-    for (const { scope } of this.touched)
-      if (scope.removed && scope.userId !== null && scope.open + scope.live === 0) ended.add(scope.userId);
-    return [...ended].sort();
+    const ended = [...this.touched.orphans].filter(({ removed, open, live }) => removed && open + live === 0);
+    return ended.flatMap(({ userId }) => userId ?? []).sort();
   }
 }

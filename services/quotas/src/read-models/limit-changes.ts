@@ -1,7 +1,14 @@
 import type { Pool } from 'pg';
 import { projectQuotaStream, type QuotaLimit, type QuotaScope } from '#libs/contracts';
-import type { Actor, ActorPart, Ledger, OpenedPart, StoredEvent } from '#libs/eventsourcing';
-import { type Page, pageOf, placeOfCursor, type Principal } from '#libs/platform';
+import {
+  type Actor,
+  type ActorPart,
+  type Ledger,
+  type OpenedPart,
+  Refusal,
+  type StoredEvent,
+} from '#libs/eventsourcing';
+import { type CursorPlace, type Page, pageOf, placeOfCursor, type Principal } from '#libs/platform';
 import type { Audience } from '../quota-rights.js';
 import { limitOf } from './quota-page.js';
 import type { LimitChangesQuery, LimitChangeView } from './reports.dto.js';
@@ -39,6 +46,14 @@ interface Row {
   readonly correlation_id: string;
 }
 
+/** Whoever makes a cursor up may put anything into it. */
+function changeAt(place: CursorPlace | undefined): { readonly revision: number; readonly n: number } | undefined {
+  if (place === undefined) return undefined;
+  const [revision, n] = [Number(place.values[0]), Number(place.id)];
+  if (Number.isSafeInteger(revision) && Number.isInteger(n) && Math.abs(n) < 2 ** 31) return { revision, n };
+  throw new Refusal('CURSOR_INVALID', 'Begin again without the cursor.');
+}
+
 /** The changes of limits that the caller may see, the newest first. */
 export async function readLimitChanges(
   pool: Pick<Pool, 'query'>,
@@ -48,7 +63,7 @@ export async function readLimitChanges(
   const { projectId, audience, principal, filter, limit } = request;
   const asked = JSON.parse(JSON.stringify(filter)) as unknown;
   const identity = ['limit-changes', projectId, asked, principal.type, principal.id];
-  const place = placeOfCursor(identity, request.cursor);
+  const place = changeAt(placeOfCursor(identity, request.cursor));
   const values: unknown[] = [];
   const bind = (value: unknown): string => `$${values.push(value)}`;
   const conditions = [`project_id = ${bind(projectId)}`];
@@ -59,7 +74,7 @@ export async function readLimitChanges(
     if (value !== undefined) conditions.push(`${column} = ${bind(value)}`);
   if (from !== undefined) conditions.push(`recorded_at >= ${bind(from)}`);
   if (to !== undefined) conditions.push(`recorded_at <= ${bind(to)}`);
-  if (place !== undefined) conditions.push(`(revision, n) < (${bind(place.values[0])}, ${bind(Number(place.id))})`);
+  if (place !== undefined) conditions.push(`(revision, n) < (${bind(place.revision)}, ${bind(place.n)})`);
   const { rows } = await pool.query<Row>(
     `select * from quotas.limit_changes where ${conditions.join(' and ')}
      order by revision desc, n desc limit ${limit + 1}`,

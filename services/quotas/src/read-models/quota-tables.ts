@@ -89,7 +89,7 @@ const reservations = (table: string, bare: string): string => `
   );
   create index ${bare}_by_status on ${table} (project_id, status, id);
   create index ${bare}_by_user on ${table} (project_id, user_id, status, id);
-  create index ${bare}_due on ${table} (project_id, expires_at) where status = 'open';
+  create index ${bare}_due on ${table} (expires_at, project_id) where status = 'open';
   create index ${bare}_resolved on ${table} (project_id, resolved_at) where resolved_at is not null`;
 
 /** Those that live, and of them only what later events leave out. */

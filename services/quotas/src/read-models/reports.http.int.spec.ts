@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectStream, type StewardEvent, subjectStream } from '#libs/contracts';
 import { runCommand, type StreamScope } from '#libs/eventsourcing';
+import { cursorOf } from '#libs/platform';
 import { v7 as uuidV7 } from 'uuid';
 import { InProcessSteward } from '../../../../libs/testing/src/in-process-steward.js';
 import type { ProjectQuotasView, ReservationView, RowView } from '../quotas.views.js';
@@ -269,6 +270,9 @@ describe('the changes of limits', () => {
       cursor = page.page.nextCursor;
     }
     expect(paged).toEqual(all);
+    const madeUp = cursorOf(['limit-changes', 'GOV1', {}, 'user', 'alice'], { values: ['first'], id: '0' });
+    const refused = await call('alice', 'GET', `${project}/quota-changes?cursor=${madeUp}`);
+    expect(refused.body).toMatchObject({ status: 400, code: 'CURSOR_INVALID' });
   });
 
   it('tell of the limits that a removed member took along', async () => {

@@ -10,12 +10,13 @@ import { REPORT_PARTS_MAX } from '../domain/reconcile.js';
 import { QuotaRights } from '../quota-rights.js';
 import { QuotaLedgers } from '../writer/quota-ledgers.js';
 import type { DifferenceView, ReconciledView } from './reconcile.dto.js';
+import { slicesOf } from './report-slices.js';
 import { holdReport, readReport, type Report } from './report-reader.js';
 import { type Differences, type MutableDifferences, TakenReports } from './taken-report.js';
 
 /** Each is held in memory as a whole. */
 const REPORTS_AT_ONCE_MAX = 8;
-/** A report of the largest size that differs in everything takes some 1,200. */
+/** A report of the largest size has some 200 slices. */
 const APPENDS_MAX = 10_000;
 
 export interface Reconciled {
@@ -43,7 +44,7 @@ interface Found {
 }
 
 /** The report as a command, but for what each append adds. */
-type ReportWish = Omit<Reconcile, 'partsDone' | 'newAllocationId'>;
+type ReportWish = Omit<Reconcile, 'slice' | 'partsDone' | 'newAllocationId'>;
 
 @CommandHandler(ReconcileUsageCommand)
 export class ReconcileUsageHandler implements ICommandHandler<ReconcileUsageCommand> {
@@ -85,33 +86,46 @@ export class ReconcileUsageHandler implements ICommandHandler<ReconcileUsageComm
   private async writeInParts(projectId: string, wish: ReportWish, context: RequestContext): Promise<Found> {
     const differences: MutableDifferences = { adopted: [], removed: [], resized: [], ignoredNewer: [] };
     const request = context.command();
+    let { commandId } = request;
     let partsMax = REPORT_PARTS_MAX;
     let partsDone = 0;
-    for (let appends = 0; appends < APPENDS_MAX; appends += 1) {
-      const commandId = appends === 0 ? request.commandId : randomUUID();
-      const newAllocationId = (resourceRef: string): string => uuidV5(resourceRef, commandId);
-      const command = { ...wish, partsDone, partsMax, newAllocationId };
-      const outcome = await this.ledgers.run(projectId, command, { ...request, commandId }).catch((error: unknown) => {
-        if (error instanceof Refusal && error.code === 'EVENT_TOO_LARGE' && partsMax > 1) return null;
-        throw error;
-      });
-      if (outcome === null) {
-        partsMax = Math.floor(partsMax / 2);
-        continue;
+    let position: Position | null = null;
+    let appends = 0;
+    const known = await this.ledgers.look(projectId, ({ liveByRef }) => [...liveByRef.keys()]);
+    for (const { entries, ...range } of slicesOf(wish.entries, known))
+      for (let complete = false; !complete; commandId = randomUUID()) {
+        if ((appends += 1) > APPENDS_MAX)
+          throw new Refusal('OVERLOADED', 'The project changes faster than the report is taken.', {
+            retryAfterSeconds: 1,
+          });
+        const ofAppend = commandId;
+        const newAllocationId = (resourceRef: string): string => uuidV5(resourceRef, ofAppend);
+        const slice = { ...range, ignoredBefore: differences.ignoredNewer };
+        const command = { ...wish, entries, slice, partsDone, partsMax, newAllocationId };
+        const outcome = await this.ledgers
+          .run(projectId, command, { ...request, commandId })
+          .catch((error: unknown) => {
+            if (error instanceof Refusal && error.code === 'EVENT_TOO_LARGE' && partsMax > 1) return null;
+            throw error;
+          });
+        if (outcome === null) {
+          partsMax = Math.floor(partsMax / 2);
+          continue;
+        }
+        const { answer } = outcome;
+        ({ partsDone } = answer);
+        ({ position } = outcome);
+        // It was another slice that was written then, so this one is compared again.
+        if (outcome.replayed) continue;
+        ({ complete } = answer);
+        for (const kind of ['adopted', 'removed', 'resized'] as const)
+          for (const one of answer[kind]) differences[kind].push(one);
+        for (const ref of answer.ignoredNewer) differences.ignoredNewer.push(ref);
       }
-      const { answer, position } = outcome;
-      for (const kind of ['adopted', 'removed', 'resized'] as const)
-        for (const one of answer[kind]) differences[kind].push(one);
-      for (const ref of answer.ignoredNewer) differences.ignoredNewer.push(ref);
-      if (answer.complete) {
-        // Parts may have been written before: by a request that broke off, or by the same report sent twice at once.
-        const taken = answer.partsDone > 0 ? await this.taken.find(projectId, wish) : undefined;
-        const { ignoredNewer } = differences;
-        return { differences: taken === undefined ? differences : { ...taken.differences, ignoredNewer }, position };
-      }
-      ({ partsDone } = answer);
-    }
-    throw new Refusal('OVERLOADED', 'The project changes faster than the report is taken.', { retryAfterSeconds: 1 });
+    // Parts may have been written before: by a request that broke off, or by the same report sent twice at once.
+    const taken = partsDone > 0 ? await this.taken.find(projectId, wish) : undefined;
+    const { ignoredNewer } = differences;
+    return { differences: taken === undefined ? differences : { ...taken.differences, ignoredNewer }, position };
   }
 
   private async viewOf(projectId: string, { ignoredNewer: refs, ...changed }: Differences): Promise<ReconciledView> {

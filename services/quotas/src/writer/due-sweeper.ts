@@ -4,7 +4,7 @@ import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy }
 import type { Pool } from 'pg';
 import type { Clock } from '#libs/eventsourcing';
 import { type AppConfig, CLOCK, CONFIG, type Logger, LOGGER, POOL } from '#libs/platform';
-import { Lease, LEASE_TIMES, LeaseSession } from '#libs/postgres';
+import { isTableMissing, Lease, LEASE_TIMES, LeaseSession } from '#libs/postgres';
 import { OwnerClient } from '../forwarding/owner-client.js';
 import { QuotaLedgers } from './quota-ledgers.js';
 
@@ -12,8 +12,6 @@ const LOOK_EVERY_MS = 5_000;
 /** A loaded ledger has a timer of its own; this is for those that nobody has loaded. */
 const OVERDUE_MS = 1_000;
 const PROJECTS_MAX = 200;
-/** PostgreSQL's code for a table that is not there: the read model has not been built yet. */
-const UNDEFINED_TABLE = '42P01';
 
 /**
  * Writes the expiries of projects that nobody asks for: the read model tells which reservations are due, and a look at
@@ -84,7 +82,7 @@ export class DueSweeper implements OnApplicationBootstrap, OnModuleDestroy {
       );
       return rows.map((row) => row.project_id);
     } catch (error) {
-      if ((error as { code?: unknown }).code === UNDEFINED_TABLE) return [];
+      if (isTableMissing(error)) return [];
       throw error;
     }
   }

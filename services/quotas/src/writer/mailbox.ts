@@ -11,6 +11,9 @@ export interface QuotaOutcome<Type extends QuotaCommand['type'] = QuotaCommand['
   readonly replayed: boolean;
 }
 
+/** Asked on the very state that a command is decided on: throws the Refusal of one that must not be decided there. */
+export type Hold = (state: ProjectQuota) => void;
+
 /** One try to append a command's events: known again by the leaf hash of the last. */
 export interface Attempt {
   readonly lastLeafHash: string;
@@ -28,6 +31,7 @@ export interface WaitingCommand extends Waiting {
   readonly kind: 'command';
   readonly command: QuotaCommand;
   readonly context: CommandContext;
+  readonly hold: Hold | undefined;
   readonly attempts: Attempt[];
   readonly resolve: (outcome: QuotaOutcome) => void;
 }

@@ -186,10 +186,24 @@ describe('the writer of a project', () => {
   });
 
   it('reserves nothing for a caller who has left', async () => {
-    const { writer, types } = world();
-    const left = writer.run(reserve(1, 'ada', [gpu(1)]), context(), performance.now() - 1);
-    expect(await codeOf(left)).toBe('OVERLOADED');
+    const { writer, types } = world({ deadlineMs: -1 });
+    expect(await codeOf(run(writer, reserve(1, 'ada', [gpu(1)])))).toBe('OVERLOADED');
     expect(await types()).toEqual([]);
+  });
+
+  it('holds a command to what its caller saw, on the very state that it is decided on', async () => {
+    const { writer, types } = world();
+    expect(writer.peek(({ entries }) => entries.size)).toBeUndefined();
+    await run(writer, reserve(1, 'ada', [gpu(1)]));
+    expect(writer.peek(({ entries }) => entries.get(id(1))?.kind)).toBe('open');
+    const held = (kind: string) =>
+      writer.run(release(1), context(), ({ entries }) => {
+        if (entries.get(id(1))?.kind !== kind) throw new Refusal('OVERLOADED', 'It is another one now.');
+      });
+    // The commit before it in the batch has made it another one.
+    const together = [run(writer, commit(1)), held('open'), held('live')];
+    expect(await Promise.all(together.map(codeOf))).toEqual(['done', 'OVERLOADED', 'ALREADY_COMMITTED']);
+    expect(await types()).toEqual(['ProjectQuotaOpened', 'QuotaReserved', 'ReservationCommitted']);
   });
 
   it('refuses what its mailbox cannot hold', async () => {

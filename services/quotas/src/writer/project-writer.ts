@@ -18,7 +18,7 @@ import type { ProjectQuota } from '../domain/project-quota.js';
 import { Batch } from './batch.js';
 import { LoadedLedger } from './loaded-ledger.js';
 import type { SnapshotShelf } from './quota-snapshots.js';
-import type { QuotaOutcome, WaitingCommand, WaitingItem } from './mailbox.js';
+import type { Hold, QuotaOutcome, WaitingCommand, WaitingItem } from './mailbox.js';
 import { Repetitions } from './repetitions.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-limits.js';
@@ -79,8 +79,8 @@ export class ProjectWriter {
   private readonly tail = new Map<string, StoredEvent>();
 
   constructor(private readonly options: WriterOptions) {
-    const { snapshots, limits, ledger, scope, catalogue } = options;
-    this.repetitions = new Repetitions(ledger, scope.projectId, catalogue);
+    const { snapshots, limits, ledger, scope } = options;
+    this.repetitions = new Repetitions(ledger, scope.projectId);
     this.snapshots = snapshots && new SnapshotKeeper(snapshots, limits.snapshotEvents);
   }
 
@@ -88,17 +88,30 @@ export class ProjectWriter {
     return this.pump === undefined;
   }
 
-  /** Refuses with what the rules refuse, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes. */
+  /**
+   * Refuses with what the rules and `hold` refuse, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's
+   * codes.
+   */
   run<Command extends QuotaCommand>(
     command: Command,
     context: CommandContext,
-    deadlineMs = performance.now() + this.options.limits.deadlineMs,
+    hold?: Hold,
   ): Promise<QuotaOutcome<Command['type']>> {
     return new Promise((resolve, reject) => {
       const settle = resolve as (outcome: QuotaOutcome) => void;
       const arrivedMs = performance.now();
-      this.post({ kind: 'command', command, context, arrivedMs, deadlineMs, attempts: [], resolve: settle, reject });
+      const deadlineMs = arrivedMs + this.options.limits.deadlineMs;
+      const waits = { arrivedMs, deadlineMs, resolve: settle, reject };
+      this.post({ kind: 'command', command, context, hold, attempts: [], ...waits });
     });
+  }
+
+  /**
+   * What memory holds now, without a wait: it may lag behind other processes, and an append that is under way may take a
+   * part of it back. Undefined until the ledger is loaded.
+   */
+  peek<Seen>(see: (state: ProjectQuota) => Seen): Seen | undefined {
+    return this.loaded && see(this.loaded.state);
   }
 
   /** Reads the confirmed state; what is due has expired in it. `see` must neither wait nor change it. */
@@ -297,28 +310,40 @@ export class ProjectWriter {
         });
         continue;
       }
+      const refusal = this.refusalOf(item);
       const seen = this.loaded?.state.commands.get(item.context.commandId);
-      if (seen !== undefined && seen.lastRevision > batch.expectedRevision) {
-        // Its twin is in this very batch; when that is written, this is its repetition.
-        left.push(item);
-        continue;
-      }
-      if (seen !== undefined) {
+      if (refusal !== undefined)
+        answers.push(() => {
+          item.reject(refusal);
+        });
+      // Its twin is in this very batch; when that is written, this is its repetition.
+      else if (seen !== undefined && seen.lastRevision > batch.expectedRevision) left.push(item);
+      else if (seen !== undefined)
         answers.push(() => {
           this.repetitions.answer(item, seen).then(item.resolve, (error: unknown) => {
             item.reject(asRefusal(error));
           });
         });
-        continue;
+      else {
+        const answer = await this.decide(batch, item);
+        if (answer === 'full') {
+          left.push(...items.slice(n));
+          break;
+        }
+        answers.push(answer);
       }
-      const answer = await this.decide(batch, item);
-      if (answer === 'full') {
-        left.push(...items.slice(n));
-        break;
-      }
-      answers.push(answer);
     }
     return decisions;
+  }
+
+  private refusalOf({ hold }: WaitingCommand): Refusal | undefined {
+    try {
+      hold?.((this.loaded as LoadedLedger).state);
+      return undefined;
+    } catch (error) {
+      if (error instanceof Refusal) return error;
+      throw error;
+    }
   }
 
   private async decide(batch: Batch, item: WaitingCommand): Promise<(() => void) | 'full'> {

@@ -5,7 +5,7 @@ import { CatalogueIndex } from '../catalogue-index.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
 import { OwnerClient } from '../forwarding/owner-client.js';
-import type { QuotaOutcome } from './mailbox.js';
+import type { Hold, QuotaOutcome } from './mailbox.js';
 import { ProjectWriter } from './project-writer.js';
 import { QuotaMetrics } from './quota-metrics.js';
 import { QuotaSnapshots } from './quota-snapshots.js';
@@ -29,19 +29,20 @@ export class QuotaLedgers implements OnModuleDestroy {
 
   /**
    * Decided by the process that the project belongs to, which asks again what `principal` may; without one, unless the
-   * program itself does it, decided here. Refuses with what the rules refuse, NOT_FOUND, IDEMPOTENCY_MISMATCH,
-   * EVENT_TOO_LARGE, OVERLOADED and the store's codes.
+   * program itself does it, decided here, if `hold` does not refuse it. Refuses with what the rules refuse, NOT_FOUND,
+   * IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes.
    */
   async run<Command extends QuotaCommand>(
     projectId: string,
     command: Command,
     context: CommandContext,
     principal: Principal | null = null,
+    hold?: Hold,
   ): Promise<QuotaOutcome<Command['type']>> {
     const answered = await this.owners.run(projectId, command, context, principal).catch((error: unknown) => {
       throw asRefusal(error);
     });
-    if (answered === undefined) return this.runHere(projectId, command, context);
+    if (answered === undefined) return this.runHere(projectId, command, context, hold);
     if (answered.position !== null) this.acknowledged.note(this.tenantOf(projectId), answered.position);
     return answered;
   }
@@ -51,8 +52,14 @@ export class QuotaLedgers implements OnModuleDestroy {
     projectId: string,
     command: Command,
     context: CommandContext,
+    hold?: Hold,
   ): Promise<QuotaOutcome<Command['type']>> {
-    return this.writer(projectId).run(command, context);
+    return this.writer(projectId).run(command, context, hold);
+  }
+
+  /** What memory holds of the project now, confirmed or not: whoever acts on it holds the command to it. */
+  peek<Seen>(projectId: string, see: (state: ProjectQuota) => Seen): Seen | undefined {
+    return this.writer(projectId).peek(see);
   }
 
   /**

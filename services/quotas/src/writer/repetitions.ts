@@ -1,5 +1,6 @@
-import { type CommandContext, type Ledger, Refusal } from '#libs/eventsourcing';
-import type { Catalogue } from '../domain/catalogue.js';
+import { quotaCatalogueStream, type QuotaCatalogueEvent } from '#libs/contracts';
+import { type CommandContext, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
+import { type Catalogue, catalogueDecider } from '../domain/catalogue.js';
 import type { MemberStanding, QuotaCommand } from '../domain/commands.js';
 import { execute } from '../domain/decide.js';
 import type { SeenCommand } from '../domain/project-quota.js';
@@ -34,7 +35,6 @@ export class Repetitions {
   constructor(
     private readonly ledger: Pick<Ledger, 'store' | 'codec'>,
     private readonly projectId: string,
-    private readonly catalogue: () => Catalogue,
   ) {}
 
   /** What was just written may be asked for again. */
@@ -73,13 +73,27 @@ export class Repetitions {
     const before = new LoadedLedger(store, codec, this.projectId);
     await before.catchUp(firstRevision - 1);
     const own = await before.eventsBetween(firstRevision, lastRevision);
-    const last = own.at(-1);
-    if (last === undefined) throw new Error(`${before.stream} ends before revision ${lastRevision}.`);
+    const [first, last] = [own[0], own.at(-1)];
+    if (first === undefined || last === undefined)
+      throw new Error(`${before.stream} ends before revision ${lastRevision}.`);
     const { state } = before;
     const { commandId, requestHash } = context;
+    const catalogue = await this.catalogueBefore(first.position);
     state.journal.begin();
-    const moment = { at: last.recordedAt, catalogue: this.catalogue(), commandId, requestHash };
+    const moment = { at: last.recordedAt, catalogue, commandId, requestHash };
     const { answer } = execute(asThen(command), state, moment);
     return saidAgain({ answer, position: last.position, revision: lastRevision, replayed: true });
+  }
+
+  /** As it stood when the command was written: its defaults are limits, and may have been changed since. */
+  private async catalogueBefore(position: Position): Promise<Catalogue> {
+    const { store, codec } = this.ledger;
+    let catalogue = catalogueDecider.initialState;
+    for (const stored of await store.readStream(quotaCatalogueStream)) {
+      if (stored.position > position) break;
+      const event = codec.decode(stored);
+      catalogue = catalogueDecider.evolve(catalogue, event as unknown as QuotaCatalogueEvent, event);
+    }
+    return catalogue;
   }
 }
