@@ -91,6 +91,10 @@ export class EventRelay {
     if (this.current !== 'failed') this.current = 'stopped';
   }
 
+  private get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     let pauseMs = RESTART_MS_MIN;
@@ -105,7 +109,7 @@ export class EventRelay {
           this.options.onFailure?.(error);
           return;
         }
-        if (!signal.aborted && !(error instanceof RelayDeposed)) this.options.onRetry?.(error);
+        if (!this.isStopping && !(error instanceof RelayDeposed)) this.options.onRetry?.(error);
       }
       const wentWell = performance.now() - startedMs > RESTART_MS_MAX;
       pauseMs = wentWell ? RESTART_MS_MIN : Math.min(pauseMs * 2, RESTART_MS_MAX);
