@@ -39,7 +39,7 @@ module.exports = {
       to: {
         pathNot: [
           '^libs/(eventsourcing|contracts)/src/',
-          '^(node:)?(crypto|timers)',
+          '^(node:)?(crypto|timers|diagnostics_channel)',
           'node_modules/(canonicalize|uuid)/',
         ],
       },

@@ -10,6 +10,8 @@ import {
   type StoredEvent,
   StoreUnavailable,
   type StreamScope,
+  traceCommand,
+  traceEvents,
   WrongExpectedRevision,
 } from '#libs/eventsourcing';
 import type { Catalogue } from '../domain/catalogue.js';
@@ -74,10 +76,12 @@ export class ProjectWriter {
     context: CommandContext,
     deadlineMs = performance.now() + this.options.limits.deadlineMs,
   ): Promise<QuotaOutcome<Command['type']>> {
-    return new Promise((resolve, reject) => {
-      const settle = resolve as (outcome: QuotaOutcome) => void;
-      this.post({ kind: 'command', command, context, deadlineMs, attempts: [], resolve: settle, reject });
-    });
+    const posted = (): Promise<QuotaOutcome<Command['type']>> =>
+      new Promise((resolve, reject) => {
+        const settle = resolve as (outcome: QuotaOutcome) => void;
+        this.post({ kind: 'command', command, context, deadlineMs, attempts: [], resolve: settle, reject });
+      });
+    return traceCommand(command, context, posted);
   }
 
   /** Reads the confirmed state; what is due has expired in it. `see` must neither wait nor change it. */
@@ -323,7 +327,8 @@ export class ProjectWriter {
     const { events, expectedRevision } = batch;
     const sinceMs = performance.now();
     try {
-      const result = await this.options.ledger.store.append({ stream, expectedRevision, events });
+      const { store } = this.options.ledger;
+      const result = await traceEvents('append', events, () => store.append({ stream, expectedRevision, events }));
       if (!result.answeredAsDone) {
         batch.stored = result.events;
         ledger.state.journal.confirm();
