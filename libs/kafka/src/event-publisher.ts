@@ -1,5 +1,6 @@
 import type { Kafka, Producer, RecordMetadata } from 'kafkajs';
 import { withDeadline } from '#libs/eventsourcing';
+import { orAborted } from './abortable.js';
 import type { OutgoingMessage } from './event-message.js';
 import { partitionOf } from './partition.js';
 
@@ -70,22 +71,11 @@ export class EventPublisher {
   async publish(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
     if (messages.length === 0) return;
     const pending = (this.current ??= this.connect());
-    const onAbort = (): void => {
-      this.giveUp(pending);
-    };
-    signal?.addEventListener('abort', onAbort);
     try {
-      if (signal?.aborted === true) throw new ProducerGivenUp();
-      const live = await pending;
-      const byPartition = await this.byPartition(live, messages);
-      const settled = await Promise.allSettled(byPartition.map((sends) => this.sendInOrder(live, sends)));
-      const failed = settled.find((one) => one.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      await orAborted(this.sendAll(pending, messages), signal);
     } catch (error) {
       this.giveUp(pending);
       throw new PublishFailed({ cause: error });
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
     }
   }
 
@@ -139,6 +129,14 @@ export class EventPublisher {
     );
   }
 
+  private async sendAll(pending: Promise<LiveProducer>, messages: readonly OutgoingMessage[]): Promise<void> {
+    const live = await pending;
+    const byPartition = await this.byPartition(live, messages);
+    const settled = await Promise.allSettled(byPartition.map((sends) => this.sendInOrder(live, sends)));
+    const failed = settled.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
   private async byPartition(live: LiveProducer, messages: readonly OutgoingMessage[]): Promise<Send[][]> {
     const topics = [...new Set(messages.map(({ topic }) => topic))];
     await this.learnPartitions(
@@ -170,10 +168,14 @@ export class EventPublisher {
     }
   }
 
-  private async sendInOrder({ producer }: LiveProducer, sends: readonly Send[]): Promise<void> {
+  private async sendInOrder(live: LiveProducer, sends: readonly Send[]): Promise<void> {
     for (const { topic, partition, messages } of sends) {
+      if (live.givenUp) throw new ProducerGivenUp();
       const outgoing = messages.map(({ key, value, headers }) => ({ key, value, headers, partition }));
-      const answers = await withDeadline(producer.send({ topic, acks: -1, messages: outgoing }), this.times.sendMs);
+      const answers = await withDeadline(
+        live.producer.send({ topic, acks: -1, messages: outgoing }),
+        this.times.sendMs,
+      );
       if (!acknowledges(answers, topic, partition)) throw new UnacknowledgedPartition(topic, partition);
     }
   }

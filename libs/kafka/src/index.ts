@@ -1,3 +1,4 @@
+export { orAborted } from './abortable.js';
 export {
   type ConsumerState,
   deadLetterTopic,

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EventStore, type FollowPage, type Position, PositionWatch, UnknownEvent } from '#libs/eventsourcing';
-import { type EventPublisher, messageOf } from '#libs/kafka';
+import { type EventPublisher, messageOf, orAborted } from '#libs/kafka';
 import {
   Lease,
   LEASE_TIMES,
@@ -124,7 +124,7 @@ export class EventRelay {
     const lease = await Lease.acquire(this.leaseSession, `relay:${RELAY}`, this.owner, leaseTimes, signal);
     if (lease === undefined) return;
     try {
-      if (!this.isPrepared) await this.options.prepare();
+      if (!this.isPrepared) await orAborted(this.options.prepare(), AbortSignal.any([signal, lease.signal]));
       this.isPrepared = true;
       const after = await this.adopt(lease.epoch);
       this.current = 'leading';
