@@ -120,6 +120,17 @@ describe('Traces, with the preload', () => {
     expect(named(spans, 'command CreateTenant').parentSpanId).toBe(named(spans, method).spanId);
   });
 
+  it('a command of the one writer of a project, which appends for many, stays in the trace of its request', async () => {
+    await steward.call('POST', '/v1/tenants/acme/projects', { body: { id: 'GOV2', name: 'Tides' } });
+    const { status } = await steward.call('POST', '/v1/projects/GOV2/quotas/freeze', { body: { mode: 'hold' } });
+    expect(status).toBeLessThan(300);
+    const request = 'POST /v1/projects/:projectId/quotas/freeze';
+    const spans = await collector.trace([request, 'append']);
+    const command = spans.find(({ name }) => name.startsWith('command '));
+    expect(command?.parentSpanId).toBe(named(spans, request).spanId);
+    expect(named(spans, 'append').parentSpanId).toBe(command?.spanId);
+  });
+
   it('no span bears a token, a name of a person or a comment', async () => {
     await steward.call('POST', '/v1/tenants/acme/projects', { body: { id: 'GOV1', name: 'Weather' } });
     const person = { role: 'tenant_admin', displayName: 'Ada Lovelace', email: 'ada@example.org' };
