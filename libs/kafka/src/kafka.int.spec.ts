@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { whyNoKafka } from '#libs/testing';
+import { loopbackCertificate } from '../../kurrentdb/src/testing/loopback-certificate.js';
 import { KafkaCluster } from '../../testing/src/kafka-cluster.js';
 import { deadLetterTopic, EventConsumer, type EventConsumerOptions, type IncomingMessage } from './event-consumer.js';
 import type { OutgoingMessage } from './event-message.js';
 import { EventPublisher, PublishFailed } from './event-publisher.js';
-import { openKafka } from './kafka-client.js';
+import { type KafkaSettings, openKafka } from './kafka-client.js';
 import { ensureTopics } from './topics.js';
 
 const WAIT_MS_MAX = 60_000;
@@ -24,20 +28,24 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 }
 
 (why === undefined ? describe : describe.skip)('publisher and consumer on a real Kafka', () => {
+  const user = { username: 'steward', password: 'hunter2' };
   let cluster: KafkaCluster;
+  let folder: string;
   let kafka: Kafka;
   let publisher: EventPublisher;
   const consumers: EventConsumer[] = [];
 
   beforeAll(async () => {
-    cluster = await KafkaCluster.start(1);
+    cluster = await KafkaCluster.start(1, { ...loopbackCertificate, ...user });
     kafka = openKafka({ brokers: cluster.brokers }, silent);
     publisher = new EventPublisher(kafka);
+    folder = await mkdtemp(join(tmpdir(), 'steward-kafka-client-'));
   });
   afterEach(async () => {
     await Promise.all(consumers.splice(0).map((consumer) => consumer.stop()));
   });
   afterAll(async () => {
+    await rm(folder, { recursive: true });
     await publisher.close();
     await cluster.stop();
   });
@@ -151,6 +159,23 @@ async function until(what: string, holds: () => boolean): Promise<void> {
     aConsumer(topic, { handle });
     await until('the third is handled', () => handled.length >= 3);
     expect(handled).toEqual(['0', '1', '0']);
+  });
+
+  it.each(['plain', 'scram-sha-512'] as const)('publishes through TLS as a user, by %s', async (mechanism) => {
+    const topic = await aTopic();
+    const caFile = join(folder, 'ca.pem');
+    await writeFile(caFile, loopbackCertificate.cert);
+    const brokers = cluster.securedBrokers;
+    const publish = async (settings: Partial<KafkaSettings>): Promise<void> => {
+      const secured = openKafka({ brokers, tls: { caFile }, sasl: { mechanism, ...user }, ...settings }, silent);
+      const safe = new EventPublisher(secured);
+      await safe.publish(messagesTo(topic, 1)).finally(() => safe.close());
+    };
+    await publish({});
+    await Promise.all([
+      expect(publish({ sasl: { mechanism, ...user, password: 'wrong' } })).rejects.toThrow(PublishFailed),
+      expect(publish({ tls: {} })).rejects.toThrow(PublishFailed),
+    ]);
   });
 
   it('without a broker a send fails by its own timer and the consumer is not well; both go on with a new one', async () => {

@@ -25,9 +25,18 @@ rootLogger.level=warn
 rootLogger.appenderRef.stderr.ref=stderr
 `;
 
+/** A listener with TLS and SASL beside the plain one. The certificate is of 127.0.0.1; it and its key are PEM. */
+export interface SecuredListener {
+  readonly cert: string;
+  readonly key: string;
+  readonly username: string;
+  readonly password: string;
+}
+
 interface Member {
   readonly nodeId: number;
   readonly port: number;
+  readonly securedPort: number;
   readonly controllerPort: number;
 }
 
@@ -47,19 +56,21 @@ export class KafkaCluster {
     private readonly jars: string,
     private readonly folder: string,
     private readonly members: readonly Member[],
+    private readonly secured: SecuredListener | undefined,
   ) {}
 
   /** Resolves when every broker has registered. `whyNoKafka` tells beforehand whether it can. */
-  static async start(brokerCount: 1 | 3): Promise<KafkaCluster> {
+  static async start(brokerCount: 1 | 3, secured?: SecuredListener): Promise<KafkaCluster> {
     const jars = await kafkaJars();
     const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));
-    const ports = await freePorts(2 * brokerCount);
+    const ports = await freePorts(3 * brokerCount);
     const members = Array.from({ length: brokerCount }, (_, n) => ({
       nodeId: n + 1,
-      port: ports[2 * n] as number,
-      controllerPort: ports[2 * n + 1] as number,
+      port: ports[3 * n] as number,
+      controllerPort: ports[3 * n + 1] as number,
+      securedPort: ports[3 * n + 2] as number,
     }));
-    const cluster = new KafkaCluster(jars, folder, members);
+    const cluster = new KafkaCluster(jars, folder, members, secured);
     try {
       await cluster.format();
       process.once('exit', cluster.endWithUs);
@@ -75,6 +86,11 @@ export class KafkaCluster {
   /** `127.0.0.1:<port>` of every broker. */
   get brokers(): string[] {
     return this.members.map(({ port }) => `127.0.0.1:${port}`);
+  }
+
+  /** The same brokers where TLS and SASL are asked for. */
+  get securedBrokers(): string[] {
+    return this.members.map(({ securedPort }) => `127.0.0.1:${securedPort}`);
   }
 
   /** SIGKILL; the broker's data stay. */
@@ -123,6 +139,12 @@ export class KafkaCluster {
   private async format(): Promise<void> {
     const clusterId = randomBytes(16).toString('base64url');
     await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
+    const user: string[] = [];
+    if (this.secured !== undefined) {
+      const { cert, key, username, password } = this.secured;
+      await writeFile(this.keystore, key + cert, { mode: 0o600 });
+      user.push('--add-scram', `SCRAM-SHA-512=[name=${username},password=${password}]`);
+    }
     // One after the other: three starting Java machines at once take longer on a machine of two cores.
     for (const member of this.members) {
       await mkdir(join(this.folder, String(member.nodeId)));
@@ -136,28 +158,48 @@ export class KafkaCluster {
           clusterId,
           '-c',
           this.settingsFile(member.nodeId),
+          ...user,
         ),
         { timeout: START_MS_MAX },
       );
     }
   }
 
+  private get keystore(): string {
+    return join(this.folder, 'keystore.pem');
+  }
+
+  private securedSettings(): Record<string, string> {
+    if (this.secured === undefined) return {};
+    const { username, password } = this.secured;
+    const security = 'org.apache.kafka.common.security';
+    return {
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': this.keystore,
+      'sasl.enabled.mechanisms': 'SCRAM-SHA-512,PLAIN',
+      'listener.name.secured.scram-sha-512.sasl.jaas.config': `${security}.scram.ScramLoginModule required;`,
+      'listener.name.secured.plain.sasl.jaas.config': `${security}.plain.PlainLoginModule required user_${username}="${password}";`,
+    };
+  }
+
   private settingsFile(nodeId: number): string {
     return join(this.folder, `broker-${nodeId}.properties`);
   }
 
-  private settingsOf({ nodeId, port, controllerPort }: Member): string {
+  private settingsOf({ nodeId, port, securedPort, controllerPort }: Member): string {
+    const secured = this.secured === undefined ? '' : `,SECURED://127.0.0.1:${securedPort}`;
     const copies = this.members.length;
     const inSyncMin = copies > 1 ? 2 : 1;
     return Object.entries({
       'process.roles': 'broker,controller',
       'node.id': nodeId,
       'controller.quorum.voters': this.members.map((one) => `${one.nodeId}@127.0.0.1:${one.controllerPort}`).join(),
-      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${secured}`,
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${secured}`,
       'inter.broker.listener.name': 'PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
-      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL',
+      ...this.securedSettings(),
       'log.dirs': join(this.folder, String(nodeId)),
       'auto.create.topics.enable': false,
       'default.replication.factor': copies,
