@@ -61,6 +61,7 @@ interface Send {
  */
 export class EventPublisher {
   private current: Promise<LiveProducer> | undefined;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly kafka: Kafka,
@@ -68,15 +69,11 @@ export class EventPublisher {
   ) {}
 
   /** Resolves when all in-sync replicas have every message. Throws PublishFailed, at once where the signal aborts. */
-  async publish(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
-    if (messages.length === 0) return;
-    const pending = (this.current ??= this.connect());
-    try {
-      await orAborted(this.sendAll(pending, messages), signal);
-    } catch (error) {
-      this.giveUp(pending);
-      throw new PublishFailed({ cause: error });
-    }
+  publish(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
+    // One call after the other: two sends to one partition at once could change places when the first is tried again.
+    const turn = this.last.then(() => this.publishNow(messages, signal));
+    this.last = turn.catch(() => undefined);
+    return turn;
   }
 
   async close(): Promise<void> {
@@ -86,6 +83,18 @@ export class EventPublisher {
     if (live === undefined) return;
     live.givenUp = true;
     await withDeadline(live.producer.disconnect(), this.times.connectMs).catch(() => undefined);
+  }
+
+  private async publishNow(messages: readonly OutgoingMessage[], signal: AbortSignal | undefined): Promise<void> {
+    if (messages.length === 0) return;
+    if (signal?.aborted === true) throw new PublishFailed({ cause: signal.reason });
+    const pending = (this.current ??= this.connect());
+    try {
+      await orAborted(this.sendAll(pending, messages), signal);
+    } catch (error) {
+      this.giveUp(pending);
+      throw new PublishFailed({ cause: error });
+    }
   }
 
   private async connect(): Promise<LiveProducer> {
