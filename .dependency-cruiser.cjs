@@ -38,7 +38,11 @@ module.exports = {
       severity: 'error',
       from: { path: '^libs/eventsourcing/src/', pathNot: [spec, '/testing/'] },
       to: {
-        pathNot: ['^libs/(eventsourcing|contracts)/src/', '^(node:)?(crypto|timers)', 'node_modules/uuid/'],
+        pathNot: [
+          '^libs/(eventsourcing|contracts)/src/',
+          '^(node:)?(crypto|timers|diagnostics_channel)',
+          'node_modules/uuid/',
+        ],
       },
     },
     {

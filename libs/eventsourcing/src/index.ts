@@ -19,3 +19,4 @@ export * from './head.js';
 export * from './index-follower.js';
 export * from './open-events.js';
 export * from './position-watch.js';
+export * from './traced.js';

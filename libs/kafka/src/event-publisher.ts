@@ -1,5 +1,6 @@
 import type { Kafka, Producer, RecordMetadata } from 'kafkajs';
 import { withDeadline } from '#libs/eventsourcing';
+import { orAborted } from './abortable.js';
 import type { OutgoingMessage } from './event-message.js';
 import { partitionOf } from './partition.js';
 
@@ -60,6 +61,7 @@ interface Send {
  */
 export class EventPublisher {
   private current: Promise<LiveProducer> | undefined;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly kafka: Kafka,
@@ -67,26 +69,11 @@ export class EventPublisher {
   ) {}
 
   /** Resolves when all in-sync replicas have every message. Throws PublishFailed, at once where the signal aborts. */
-  async publish(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
-    if (messages.length === 0) return;
-    const pending = (this.current ??= this.connect());
-    const onAbort = (): void => {
-      this.giveUp(pending);
-    };
-    signal?.addEventListener('abort', onAbort);
-    try {
-      if (signal?.aborted === true) throw new ProducerGivenUp();
-      const live = await pending;
-      const byPartition = await this.byPartition(live, messages);
-      const settled = await Promise.allSettled(byPartition.map((sends) => this.sendInOrder(live, sends)));
-      const failed = settled.find((one) => one.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
-    } catch (error) {
-      this.giveUp(pending);
-      throw new PublishFailed({ cause: error });
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-    }
+  publish(messages: readonly OutgoingMessage[], signal?: AbortSignal): Promise<void> {
+    // One call after the other: two sends to one partition at once could change places when the first is tried again.
+    const turn = this.last.then(() => this.publishNow(messages, signal));
+    this.last = turn.catch(() => undefined);
+    return turn;
   }
 
   async close(): Promise<void> {
@@ -96,6 +83,18 @@ export class EventPublisher {
     if (live === undefined) return;
     live.givenUp = true;
     await withDeadline(live.producer.disconnect(), this.times.connectMs).catch(() => undefined);
+  }
+
+  private async publishNow(messages: readonly OutgoingMessage[], signal: AbortSignal | undefined): Promise<void> {
+    if (messages.length === 0) return;
+    if (signal?.aborted === true) throw new PublishFailed({ cause: signal.reason });
+    const pending = (this.current ??= this.connect());
+    try {
+      await orAborted(this.sendAll(pending, messages), signal);
+    } catch (error) {
+      this.giveUp(pending);
+      throw new PublishFailed({ cause: error });
+    }
   }
 
   private async connect(): Promise<LiveProducer> {
@@ -139,6 +138,14 @@ export class EventPublisher {
     );
   }
 
+  private async sendAll(pending: Promise<LiveProducer>, messages: readonly OutgoingMessage[]): Promise<void> {
+    const live = await pending;
+    const byPartition = await this.byPartition(live, messages);
+    const settled = await Promise.allSettled(byPartition.map((sends) => this.sendInOrder(live, sends)));
+    const failed = settled.find((one) => one.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
   private async byPartition(live: LiveProducer, messages: readonly OutgoingMessage[]): Promise<Send[][]> {
     const topics = [...new Set(messages.map(({ topic }) => topic))];
     await this.learnPartitions(
@@ -170,10 +177,14 @@ export class EventPublisher {
     }
   }
 
-  private async sendInOrder({ producer }: LiveProducer, sends: readonly Send[]): Promise<void> {
+  private async sendInOrder(live: LiveProducer, sends: readonly Send[]): Promise<void> {
     for (const { topic, partition, messages } of sends) {
+      if (live.givenUp) throw new ProducerGivenUp();
       const outgoing = messages.map(({ key, value, headers }) => ({ key, value, headers, partition }));
-      const answers = await withDeadline(producer.send({ topic, acks: -1, messages: outgoing }), this.times.sendMs);
+      const answers = await withDeadline(
+        live.producer.send({ topic, acks: -1, messages: outgoing }),
+        this.times.sendMs,
+      );
       if (!acknowledges(answers, topic, partition)) throw new UnacknowledgedPartition(topic, partition);
     }
   }

@@ -111,6 +111,36 @@ describe('loadConfig', () => {
     }
   });
 
+  it('reads how Kafka is reached, and names what is wrong with it without a value', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
+    try {
+      const file = join(folder, 'password');
+      writeFileSync(file, 'hunter2\n');
+      const sasl = { STEWARD_KAFKA_SASL: 'plain', STEWARD_KAFKA_USERNAME: 'u', STEWARD_KAFKA_PASSWORD_FILE: file };
+      const env = { STEWARD_KAFKA_BROKERS: 'a:9092, b:9092', STEWARD_KAFKA_RETENTION_DAYS: '7', ...sasl };
+      const { kafka, warnings } = loadConfig({ ...env, STEWARD_KAFKA_TLS: 'on', STEWARD_KAFKA_CA_FILE: '/ca.pem' });
+      expect(kafka).toMatchObject({
+        brokers: ['a:9092', 'b:9092'],
+        tls: { caFile: '/ca.pem' },
+        sasl: { mechanism: 'plain', username: 'u' },
+        topics: { partitionCount: 12, replicationFactor: 3, retentionMs: 604_800_000 },
+      });
+      expect(kafka?.sasl?.password.reveal()).toBe('hunter2');
+      expect([warnings, JSON.stringify(kafka).includes('hunter2')]).toEqual([[], false]);
+      expect(problemsOf(env)).toEqual([expect.stringContaining('needs STEWARD_KAFKA_TLS=on')]);
+      expect(problemsOf({ STEWARD_KAFKA_BROKERS: 'hunter2' })).toEqual([
+        'STEWARD_KAFKA_BROKERS must be a list of host:port, parted by commas.',
+      ]);
+      expect(problemsOf({ ...sasl, STEWARD_KAFKA_SASL: 'none' })).toHaveLength(1);
+      expect(problemsOf({ ...sasl, STEWARD_KAFKA_TLS: 'on', STEWARD_KAFKA_PASSWORD_FILE: folder })).toEqual([
+        'STEWARD_KAFKA_PASSWORD_FILE must be the path of a readable file.',
+      ]);
+      expect(loadConfig({}).kafka).toBeUndefined();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('names variables that mean nothing, without their values', () => {
     const { warnings } = loadConfig({ STEWARD_PROT: 'hunter2', STEWARD_TEST_DATABASE_URL: 'x', STEWARD_SEED: '1' });
     expect(warnings).toEqual(['STEWARD_PROT is set but means nothing to this release.']);

@@ -12,7 +12,8 @@ import { kafkaJars } from './kafka-jars.js';
 
 const START_MS_MAX = 120_000;
 const STOP_MS_MAX = 20_000;
-const LOG_CHARACTERS_MAX = 4_000;
+const QUESTION_MS_MAX = 5_000;
+const LOG_CHARACTERS_MAX = 1_000;
 const HEAP = ['-Xms96m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 const LOG_SETTINGS = `
 appender.stderr.type=Console
@@ -24,9 +25,18 @@ rootLogger.level=warn
 rootLogger.appenderRef.stderr.ref=stderr
 `;
 
+/** A listener with TLS and SASL beside the plain one. The certificate is of 127.0.0.1; it and its key are PEM. */
+export interface SecuredListener {
+  readonly cert: string;
+  readonly key: string;
+  readonly username: string;
+  readonly password: string;
+}
+
 interface Member {
   readonly nodeId: number;
   readonly port: number;
+  readonly securedPort: number;
   readonly controllerPort: number;
 }
 
@@ -36,6 +46,7 @@ interface Member {
  */
 export class KafkaCluster {
   private readonly processes = new Map<number, ChildProcess>();
+  private readonly hanging = new Set<number>();
   private readonly logs = new Map<number, string>();
   private readonly endWithUs = (): void => {
     for (const child of this.processes.values()) child.kill('SIGKILL');
@@ -45,19 +56,21 @@ export class KafkaCluster {
     private readonly jars: string,
     private readonly folder: string,
     private readonly members: readonly Member[],
+    private readonly secured: SecuredListener | undefined,
   ) {}
 
   /** Resolves when every broker has registered. `whyNoKafka` tells beforehand whether it can. */
-  static async start(brokerCount: 1 | 3): Promise<KafkaCluster> {
+  static async start(brokerCount: 1 | 3, secured?: SecuredListener): Promise<KafkaCluster> {
     const jars = await kafkaJars();
     const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));
-    const ports = await freePorts(2 * brokerCount);
+    const ports = await freePorts(3 * brokerCount);
     const members = Array.from({ length: brokerCount }, (_, n) => ({
       nodeId: n + 1,
-      port: ports[2 * n] as number,
-      controllerPort: ports[2 * n + 1] as number,
+      port: ports[3 * n] as number,
+      controllerPort: ports[3 * n + 1] as number,
+      securedPort: ports[3 * n + 2] as number,
     }));
-    const cluster = new KafkaCluster(jars, folder, members);
+    const cluster = new KafkaCluster(jars, folder, members, secured);
     try {
       await cluster.format();
       process.once('exit', cluster.endWithUs);
@@ -75,9 +88,20 @@ export class KafkaCluster {
     return this.members.map(({ port }) => `127.0.0.1:${port}`);
   }
 
+  /** The same brokers where TLS and SASL are asked for. */
+  get securedBrokers(): string[] {
+    return this.members.map(({ securedPort }) => `127.0.0.1:${securedPort}`);
+  }
+
   /** SIGKILL; the broker's data stay. */
   async kill(nodeId: number): Promise<void> {
     await this.end(nodeId, 'SIGKILL');
+  }
+
+  /** SIGSTOP: its connections stay open and answer nothing, until it is killed. */
+  hang(nodeId: number): void {
+    this.hanging.add(nodeId);
+    this.processes.get(nodeId)?.kill('SIGSTOP');
   }
 
   /** Starts a broker that was killed and resolves when the cluster knows it again. */
@@ -95,13 +119,13 @@ export class KafkaCluster {
     });
   }
 
-  /** The broker that leads a partition, as the cluster sees it now. */
-  async leaderOf(topic: string, partition: number): Promise<number> {
+  /** The broker that leads a partition, as the cluster sees it now; with `butNot`, once another one leads than that. */
+  async leaderOf(topic: string, partition: number, butNot = -1): Promise<number> {
     let leader = -1;
     await this.until(`${topic}/${partition} has a leader`, async (admin) => {
       const described = await admin.fetchTopicMetadata({ topics: [topic] });
       leader = described.topics[0]?.partitions.find(({ partitionId }) => partitionId === partition)?.leader ?? -1;
-      return leader > 0;
+      return leader > 0 && leader !== butNot;
     });
     return leader;
   }
@@ -115,6 +139,12 @@ export class KafkaCluster {
   private async format(): Promise<void> {
     const clusterId = randomBytes(16).toString('base64url');
     await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
+    const user: string[] = [];
+    if (this.secured !== undefined) {
+      const { cert, key, username, password } = this.secured;
+      await writeFile(this.keystore, key + cert, { mode: 0o600 });
+      user.push('--add-scram', `SCRAM-SHA-512=[name=${username},password=${password}]`);
+    }
     // One after the other: three starting Java machines at once take longer on a machine of two cores.
     for (const member of this.members) {
       await mkdir(join(this.folder, String(member.nodeId)));
@@ -128,28 +158,48 @@ export class KafkaCluster {
           clusterId,
           '-c',
           this.settingsFile(member.nodeId),
+          ...user,
         ),
         { timeout: START_MS_MAX },
       );
     }
   }
 
+  private get keystore(): string {
+    return join(this.folder, 'keystore.pem');
+  }
+
+  private securedSettings(): Record<string, string> {
+    if (this.secured === undefined) return {};
+    const { username, password } = this.secured;
+    const security = 'org.apache.kafka.common.security';
+    return {
+      'ssl.keystore.type': 'PEM',
+      'ssl.keystore.location': this.keystore,
+      'sasl.enabled.mechanisms': 'SCRAM-SHA-512,PLAIN',
+      'listener.name.secured.scram-sha-512.sasl.jaas.config': `${security}.scram.ScramLoginModule required;`,
+      'listener.name.secured.plain.sasl.jaas.config': `${security}.plain.PlainLoginModule required user_${username}="${password}";`,
+    };
+  }
+
   private settingsFile(nodeId: number): string {
     return join(this.folder, `broker-${nodeId}.properties`);
   }
 
-  private settingsOf({ nodeId, port, controllerPort }: Member): string {
+  private settingsOf({ nodeId, port, securedPort, controllerPort }: Member): string {
+    const secured = this.secured === undefined ? '' : `,SECURED://127.0.0.1:${securedPort}`;
     const copies = this.members.length;
     const inSyncMin = copies > 1 ? 2 : 1;
     return Object.entries({
       'process.roles': 'broker,controller',
       'node.id': nodeId,
       'controller.quorum.voters': this.members.map((one) => `${one.nodeId}@127.0.0.1:${one.controllerPort}`).join(),
-      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}`,
-      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${secured}`,
+      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${secured}`,
       'inter.broker.listener.name': 'PLAINTEXT',
       'controller.listener.names': 'CONTROLLER',
-      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
+      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL',
+      ...this.securedSettings(),
       'log.dirs': join(this.folder, String(nodeId)),
       'auto.create.topics.enable': false,
       'default.replication.factor': copies,
@@ -190,6 +240,7 @@ export class KafkaCluster {
     const child = this.processes.get(nodeId);
     if (child === undefined) return;
     this.processes.delete(nodeId);
+    this.hanging.delete(nodeId);
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit', { signal: AbortSignal.timeout(STOP_MS_MAX) });
     child.kill(signal);
@@ -204,26 +255,34 @@ export class KafkaCluster {
   }
 
   private async until(what: string, holds: (admin: Admin) => Promise<boolean>): Promise<void> {
-    const admin = new Kafka({
-      brokers: this.brokers,
-      logLevel: logLevel.NOTHING,
-      retry: { retries: 2, initialRetryTime: 100 },
-    }).admin();
     const deadline = performance.now() + START_MS_MAX;
+    while (!(await this.asks(holds))) {
+      for (const [nodeId, child] of this.processes)
+        if (child.exitCode !== null) throw new Error(`The broker ${nodeId} ended:\n${this.logs.get(nodeId) ?? ''}`);
+      if (performance.now() > deadline)
+        throw new Error(`Kafka: ${what} did not come true:\n${[...this.logs.values()].join('\n')}`);
+      await sleep(200);
+    }
+  }
+
+  /**
+   * One question to a broker that runs, on a connection of its own: an older one might lead to a broker that hangs. False
+   * where nobody answers, as in a cluster that is starting; only the time tells that it never will.
+   */
+  private async asks(holds: (admin: Admin) => Promise<boolean>): Promise<boolean> {
+    const running = this.members.filter(({ nodeId }) => this.processes.has(nodeId) && !this.hanging.has(nodeId));
+    const admin = new Kafka({
+      brokers: running.map(({ port }) => `127.0.0.1:${port}`),
+      logLevel: logLevel.NOTHING,
+      connectionTimeout: 1_000,
+      requestTimeout: QUESTION_MS_MAX,
+      retry: { retries: 1, initialRetryTime: 100 },
+    }).admin();
     try {
-      for (;;) {
-        for (const [nodeId, child] of this.processes)
-          if (child.exitCode !== null) throw new Error(`The broker ${nodeId} ended:\n${this.logs.get(nodeId) ?? ''}`);
-        // A cluster that is starting refuses connections and requests; only the time tells that it never will be ready.
-        const isSo = await admin
-          .connect()
-          .then(() => holds(admin))
-          .catch(() => false);
-        if (isSo) return;
-        if (performance.now() > deadline)
-          throw new Error(`Kafka: ${what} did not come true:\n${[...this.logs.values()].join('\n')}`);
-        await sleep(200);
-      }
+      await admin.connect();
+      return await holds(admin);
+    } catch {
+      return false;
     } finally {
       await admin.disconnect().catch(() => undefined);
     }

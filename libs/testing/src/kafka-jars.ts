@@ -49,7 +49,12 @@ export async function kafkaJars(): Promise<string> {
   await mkdir(CACHE, { recursive: true });
   const fetched = await mkdtemp(join(CACHE, 'fetching-'));
   const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${fetched}`];
-  await promisify(execFile)('mvn', ['-q', '-B', '-f', POM, ...goal], { timeout: INSTALL_MS_MAX });
-  await rename(fetched, folder).catch(() => rm(fetched, { recursive: true, force: true }));
+  try {
+    await promisify(execFile)('mvn', ['-q', '-B', '-f', POM, ...goal], { timeout: INSTALL_MS_MAX });
+    // Another one may have been quicker; its jars are the same.
+    await rename(fetched, folder).catch(() => undefined);
+  } finally {
+    await rm(fetched, { recursive: true, force: true });
+  }
   return folder;
 }

@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { Kafka } from 'kafkajs';
 import { ensureTopics, EventPublisher, eventTopics, openKafka, type OutgoingMessage } from '#libs/kafka';
 import { PostgresEventStore } from '#libs/postgres';
-import { whyNoKafka } from '#libs/testing';
+import { freePorts, whyNoKafka } from '#libs/testing';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../../libs/postgres/src/testing/embedded-ledger.js';
 import { KafkaCluster } from '../../../libs/testing/src/kafka-cluster.js';
 import { EventRelay } from './event-relay.js';
@@ -126,6 +126,31 @@ if (why !== undefined) process.stdout.write(`The relay on a real Kafka: left out
     expect(await relay.reach(await store.head(), REACH_MS_MAX)).toBe(true);
     await relay.stop();
     expect(await judge(store, await consumeAll(kafka), PARTITIONS)).toMatchObject({ lost: 0, outOfOrder: 0 });
+  });
+
+  it('stops at once while no broker answers', async () => {
+    const [port] = await freePorts(1);
+    const nowhere = openKafka({ brokers: [`127.0.0.1:${port ?? 0}`] }, silent);
+    let asked: () => void;
+    const asking = new Promise<void>((resolve) => (asked = resolve));
+    const options = { database, store, publisher: new EventPublisher(nowhere) };
+    const unprepared = new EventRelay({
+      ...options,
+      prepare: () => {
+        asked();
+        return ensureTopics(nowhere, eventTopics, settings);
+      },
+    });
+    unprepared.start();
+    await asking;
+    const startedMs = performance.now();
+    await unprepared.stop();
+    await writeManyEvents(store, 20, 1);
+    const unpublished = new EventRelay({ ...options, prepare: () => Promise.resolve() });
+    unpublished.start();
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await unpublished.stop();
+    expect(performance.now() - startedMs).toBeLessThan(10_000);
   });
 
   it('topics that ask for more copies than there are brokers are refused by name', async () => {

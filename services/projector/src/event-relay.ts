@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type EventStore, type FollowPage, type Position, PositionWatch, UnknownEvent } from '#libs/eventsourcing';
-import { type EventPublisher, messageOf } from '#libs/kafka';
+import { type EventPublisher, messageOf, orAborted } from '#libs/kafka';
 import {
   Lease,
   LEASE_TIMES,
@@ -91,6 +91,10 @@ export class EventRelay {
     if (this.current !== 'failed') this.current = 'stopped';
   }
 
+  private get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
   private async run(): Promise<void> {
     const { signal } = this.stopping;
     let pauseMs = RESTART_MS_MIN;
@@ -105,7 +109,7 @@ export class EventRelay {
           this.options.onFailure?.(error);
           return;
         }
-        if (!signal.aborted && !(error instanceof RelayDeposed)) this.options.onRetry?.(error);
+        if (!this.isStopping && !(error instanceof RelayDeposed)) this.options.onRetry?.(error);
       }
       const wentWell = performance.now() - startedMs > RESTART_MS_MAX;
       pauseMs = wentWell ? RESTART_MS_MIN : Math.min(pauseMs * 2, RESTART_MS_MAX);
@@ -120,7 +124,7 @@ export class EventRelay {
     const lease = await Lease.acquire(this.leaseSession, `relay:${RELAY}`, this.owner, leaseTimes, signal);
     if (lease === undefined) return;
     try {
-      if (!this.isPrepared) await this.options.prepare();
+      if (!this.isPrepared) await orAborted(this.options.prepare(), AbortSignal.any([signal, lease.signal]));
       this.isPrepared = true;
       const after = await this.adopt(lease.epoch);
       this.current = 'leading';

@@ -16,7 +16,7 @@ import { HealthImplementation } from 'grpc-health-check';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { errorCodes } from '#libs/contracts';
-import { jcs, Refusal } from '#libs/eventsourcing';
+import { jcs, Refusal, type TracedWork, tracedWork } from '#libs/eventsourcing';
 import type { AppConfig } from '../config.js';
 import { tokenOf } from '../credentials.js';
 import { Gatekeeper } from '../gatekeeper.js';
@@ -152,7 +152,7 @@ export class GrpcServer implements Drainable {
         void this.stream(path, method, call as unknown as ServerWritableStream<unknown, unknown>);
       else if (method.kind === 'client-stream')
         void this.collect(path, method, call as unknown as ServerReadableStream<unknown, unknown>, callback);
-      else void this.run(path, method, call, callback);
+      else void traced(path, call, (work) => this.run(path, method, call, callback, work));
     };
   }
 
@@ -161,6 +161,7 @@ export class GrpcServer implements Drainable {
     { requires, handle }: UnaryMethod,
     call: ServerUnaryCall<unknown, unknown>,
     callback: sendUnaryData<unknown>,
+    work: TracedWork | undefined,
   ): Promise<void> {
     const beganMs = performance.now();
     const answer = new GrpcAnswer(call);
@@ -174,6 +175,7 @@ export class GrpcServer implements Drainable {
     } catch (error) {
       code = this.refuse(answer, error, callback);
     }
+    if (work !== undefined) work.status = rpcCode[code];
     this.note(path, code, beganMs, answer.requestId, principalId);
   }
 
@@ -303,6 +305,17 @@ export class GrpcServer implements Drainable {
     callback({ code, details: refusal.detail, metadata: trailers });
     return code;
   }
+}
+
+/** Tells of the call to whoever makes traces. */
+function traced(
+  path: string,
+  { metadata }: ServerUnaryCall<unknown, unknown>,
+  run: (work: TracedWork | undefined) => Promise<void>,
+): Promise<void> {
+  if (!tracedWork.start.hasSubscribers) return run(undefined);
+  const work: TracedWork = { name: path, kind: 'request', traceparent: headerOf(metadata, 'traceparent') };
+  return tracedWork.tracePromise(() => run(work), work);
 }
 
 /** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */

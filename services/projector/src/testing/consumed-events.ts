@@ -11,12 +11,12 @@ export interface Consumed {
   readonly message: KafkaMessage;
 }
 
-/** Everything that stands in the events' topics now, in the order of each partition. */
-export async function consumeAll(kafka: Kafka): Promise<Consumed[]> {
+/** Everything that stands in the topics now, in the order of each partition. */
+export async function consumeAll(kafka: Kafka, topics: readonly string[] = eventTopics): Promise<Consumed[]> {
   const admin = kafka.admin();
   await admin.connect();
   const wanted = new Map<string, number>();
-  for (const topic of eventTopics)
+  for (const topic of topics)
     for (const { partition, low, high } of await admin.fetchTopicOffsets(topic))
       if (Number(high) > Number(low)) wanted.set(`${topic}/${partition}`, Number(high));
   await admin.disconnect();
@@ -24,7 +24,7 @@ export async function consumeAll(kafka: Kafka): Promise<Consumed[]> {
   if (wanted.size === 0) return consumed;
   const consumer = kafka.consumer({ groupId: `test-${randomUUID()}`, maxWaitTimeInMs: 200 });
   await consumer.connect();
-  await consumer.subscribe({ topics: [...eventTopics], fromBeginning: true });
+  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
   let late: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
