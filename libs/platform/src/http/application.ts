@@ -6,11 +6,11 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import { Refusal, type TracedWork, tracedWork } from '#libs/eventsourcing';
-import type { AppConfig } from '../config.js';
-import { PinoNestLogger } from '../logger.js';
-import { Metrics } from '../metrics.js';
-import { serveOpenApi } from '../openapi.js';
-import { Readiness } from '../readiness.js';
+import type { AppConfig } from '../config/config.js';
+import { PinoNestLogger } from '../telemetry/logger.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { serveOpenApi } from './openapi.js';
+import { Readiness } from '../telemetry/readiness.js';
 import { KnownPaths } from './known-paths.js';
 import { HTTP_LIMITS, type HttpLimits } from './limits.js';
 import { ProblemFilter, sendProblem } from './problem.filter.js';

@@ -8,8 +8,8 @@ import {
   migrate,
   startEmbeddedPostgres,
 } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
-import type { Logger } from '../logger.js';
+import type { AppConfig } from '../config/config.js';
+import type { Logger } from '../telemetry/logger.js';
 
 /** The database of a tier, migrated, and how the program's role reaches it. */
 export interface OpenDatabase {

@@ -1,7 +1,7 @@
 import type { EventStore, LedgerRead } from '#libs/eventsourcing';
 import { KurrentEventStore, LedgerScan } from '#libs/kurrentdb';
 import { PostgresEventStore, type PostgresEventStoreOptions } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
+import type { AppConfig } from '../config/config.js';
 
 export type LedgerStore = EventStore & { close(): Promise<void> };
 

@@ -12,8 +12,8 @@ import {
   ReadPool,
   StoreClock,
 } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
-import type { Logger } from '../logger.js';
+import type { AppConfig } from '../config/config.js';
+import type { Logger } from '../telemetry/logger.js';
 import { type OpenDatabase, openDatabase } from './database.js';
 import { type LedgerStore, openLedger } from './ledger.js';
 import { reactorHost } from './reactors.js';

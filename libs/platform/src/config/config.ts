@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import ipaddr from 'ipaddr.js';
 import { EventStoreUrlInvalid, parseEventStoreUrl } from '#libs/kurrentdb';
 import { type KafkaConfig, readKafkaConfig } from './kafka-config.js';
-import { type OidcIssuer, readIssuers } from './oidc/issuers.js';
+import { type OidcIssuer, readIssuers } from '../oidc/issuers.js';
 import { SecretText } from './secret-text.js';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';

@@ -1,7 +1,7 @@
 import type { QuotaLimit } from '#libs/contracts';
 import { IntegerField, ObjectListField, TextField } from '#libs/platform';
-import { type Catalogue, type CatalogueResource, resourcesOf } from './domain/catalogue.js';
-import { ShownLimit, without } from './quotas.views.js';
+import { type Catalogue, type CatalogueResource, resourcesOf } from '../domain/catalogue.js';
+import { ShownLimit, without } from '../quotas.views.js';
 
 /** What callers are shown of the catalogue. */
 

@@ -1,18 +1,18 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { HeadUnreached, IndexFollower, type Position, Refusal } from '#libs/eventsourcing';
 import { Access } from './access.js';
-import { addressAllowed } from './addresses.js';
+import { addressAllowed } from '../requests/addresses.js';
 import { AuthThrottle } from './auth-throttle.js';
-import type { AppConfig } from './config.js';
+import type { AppConfig } from '../config/config.js';
 import { CredentialVerifier } from './credentials.js';
-import { looksLikeJwt, OidcVerifier } from './oidc/oidc-verifier.js';
+import { looksLikeJwt, OidcVerifier } from '../oidc/oidc-verifier.js';
 import { type Action, judge, type Verdict, visibleTo } from './policy.js';
 import type { Principal } from './principal.js';
 import { PrincipalResolver } from './principal-resolver.js';
-import { READ_WAIT_MS_MAX } from './read-gate.js';
+import { READ_WAIT_MS_MAX } from '../requests/read-gate.js';
 import type { Requirement } from './requires.js';
 import { type PathParams, type Target, Targets } from './target.js';
-import { CONFIG } from './tokens.js';
+import { CONFIG } from '../tokens.js';
 
 /** The name of Steward itself among a key's audiences. */
 const AUDIENCE = 'steward';

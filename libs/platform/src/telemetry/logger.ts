@@ -1,7 +1,7 @@
 import type { LoggerService } from '@nestjs/common';
 import { type DestinationStream, type Logger, pino } from 'pino';
-import type { LogLevel } from './config.js';
-import { withoutSecrets } from './secrets-out.js';
+import type { LogLevel } from '../config/config.js';
+import { withoutSecrets } from '../requests/secrets-out.js';
 
 export type { Logger } from 'pino';
 

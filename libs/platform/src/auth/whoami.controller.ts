@@ -1,6 +1,6 @@
 import { Controller, Get } from '@nestjs/common';
-import { Context } from './http/context.decorator.js';
-import type { RequestContext } from './request-context.js';
+import { Context } from '../http/context.decorator.js';
+import type { RequestContext } from '../requests/request-context.js';
 import { Authenticated } from './requires.js';
 
 /** Who the caller is to Steward, and with which rights now. */

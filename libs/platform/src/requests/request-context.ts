@@ -1,6 +1,6 @@
 import type { CommandContext, Position } from '#libs/eventsourcing';
-import type { Access } from './access.js';
-import type { Principal } from './principal.js';
+import type { Access } from '../auth/access.js';
+import type { Principal } from '../auth/principal.js';
 
 export interface Answered {
   /** The revision that becomes the ETag `"<revision>"`. */

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { QuotaCatalogueEvent } from '#libs/contracts';
 import type { EventIndex, OpenedEvent } from '#libs/eventsourcing';
-import { type Catalogue, catalogueDecider, defaultCatalogue } from './domain/catalogue.js';
+import { type Catalogue, catalogueDecider, defaultCatalogue } from '../domain/catalogue.js';
 
 /** The catalogue in memory, by following the store. */
 @Injectable()

@@ -1,6 +1,6 @@
 import { commandIdOf, requestHashOf } from '#libs/eventsourcing';
 import { commandsOf, type CommandSource, idempotencyKeyOf } from './idempotency.js';
-import type { Principal } from './principal.js';
+import type { Principal } from '../auth/principal.js';
 import { revisionOf } from './request-contexts.js';
 
 const principal: Principal = { type: 'user', id: 'u1', via: 'key:key_a', tenantId: 't1', grants: [], key: null };

@@ -1,10 +1,10 @@
 import { Controller, Get, Header, HttpStatus, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiProduces, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { Quiet } from './http/route-options.js';
+import { Quiet } from '../http/route-options.js';
 import { Metrics } from './metrics.js';
 import { Readiness, type ReadinessAnswer } from './readiness.js';
-import { Open } from './requires.js';
+import { Open } from '../auth/requires.js';
 
 const readinessSchema = {
   type: 'object',

@@ -16,8 +16,8 @@ import {
   ObjectListField,
   TextField,
   TimeField,
-} from './fields.js';
-import type { Principal } from './principal.js';
+} from '../fields/fields.js';
+import type { Principal } from '../auth/principal.js';
 
 /** A private part as its reader may see it: its content, or why there is none. */
 export type PartShown = Readonly<Record<string, unknown>>;

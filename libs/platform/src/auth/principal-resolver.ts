@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { AccessIndex, type OwnerState } from './access-index.js';
-import type { AppConfig } from './config.js';
+import type { AppConfig } from '../config/config.js';
 import type { AuthenticatedKey } from './credentials.js';
-import { type OidcIssuer, viaIssuer } from './oidc/issuers.js';
+import { type OidcIssuer, viaIssuer } from '../oidc/issuers.js';
 import type { Grant, Principal } from './principal.js';
-import { CONFIG } from './tokens.js';
+import { CONFIG } from '../tokens.js';
 
 type Inactive = Extract<OwnerState, { active: false }>['why'];
 

@@ -5,7 +5,7 @@ import { AccessIndex } from './access-index.js';
 import { AuthThrottle } from './auth-throttle.js';
 import { AuthGuard } from './auth.guard.js';
 import { Gatekeeper } from './gatekeeper.js';
-import { OidcVerifier } from './oidc/oidc-verifier.js';
+import { OidcVerifier } from '../oidc/oidc-verifier.js';
 import { PrincipalResolver } from './principal-resolver.js';
 import { Targets } from './target.js';
 import { WhoamiController } from './whoami.controller.js';

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { networkOf } from './addresses.js';
-import type { AppConfig } from './config.js';
-import { CONFIG } from './tokens.js';
+import { networkOf } from '../requests/addresses.js';
+import type { AppConfig } from '../config/config.js';
+import { CONFIG } from '../tokens.js';
 
 const GENERATION_ADDRESSES_MAX = 50_000;
 const MINUTE_MS = 60_000;

@@ -3,9 +3,9 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires } from '#libs/platform';
 import { CatalogueIndex } from './catalogue-index.js';
-import { SetCatalogueResourceCommand } from './quota.commands.js';
-import { catalogueChangeOf } from './quota-wish.js';
-import { CatalogueResourcePath, SetCatalogueResourceBody } from './quotas.dto.js';
+import { SetCatalogueResourceCommand } from '../quota.commands.js';
+import { catalogueChangeOf } from '../quota-wish.js';
+import { CatalogueResourcePath, SetCatalogueResourceBody } from '../quotas.dto.js';
 import { catalogueResourceView, CatalogueResourceView, catalogueView, CatalogueView } from './catalogue.views.js';
 
 @ApiTags('catalogue')

@@ -4,7 +4,7 @@ import { AccessIndex } from '../access-index.js';
 import { AuthThrottle } from '../auth-throttle.js';
 import { type Authentication, CredentialVerifier, KeyDirectory, type KeyEntry } from '../credentials.js';
 import { type AdmissionRequest, Gatekeeper } from '../gatekeeper.js';
-import type { OidcIssuer } from '../oidc/issuers.js';
+import type { OidcIssuer } from '../../oidc/issuers.js';
 import { PrincipalResolver } from '../principal-resolver.js';
 import { Targets } from '../target.js';
 

@@ -1,7 +1,7 @@
 import { type ValidationError, validateSync } from 'class-validator';
 import { type FieldError, Refusal } from '#libs/eventsourcing';
 import { type FieldRule, fieldsOf, type FieldsClass } from './field-rules.js';
-import { printableName } from './secrets-out.js';
+import { printableName } from '../requests/secrets-out.js';
 
 const ERRORS_MAX = 50;
 

@@ -7,7 +7,7 @@ import {
   Refusal,
   requestHashOf,
 } from '#libs/eventsourcing';
-import type { Principal } from './principal.js';
+import type { Principal } from '../auth/principal.js';
 
 const KEY_FORM = /^[\x21-\x7e]{1,255}$/;
 

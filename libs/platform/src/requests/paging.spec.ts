@@ -1,6 +1,6 @@
 import { Refusal } from '#libs/eventsourcing';
 import { cursorOf, pageOf, PageQuery, placeOfCursor } from './paging.js';
-import { readFields } from './read-fields.js';
+import { readFields } from '../fields/read-fields.js';
 
 const list = { list: 'keys', sort: 'createdAt', filter: { status: 'active' } };
 const place = { values: ['2026-01-01T00:00:00.000Z', null], id: 'key_1' };

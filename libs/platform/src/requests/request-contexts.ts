@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { type Position, Refusal } from '#libs/eventsourcing';
-import type { Admitted } from './admitted.js';
+import type { Admitted } from '../auth/admitted.js';
 import { commandsOf, headerRefusal, idempotencyKeyOf } from './idempotency.js';
 import type { Answered, RequestContext } from './request-context.js';
-import { INSTALLATION_KEY } from './tokens.js';
+import { INSTALLATION_KEY } from '../tokens.js';
 
 /** What a transport may ask about the positions that clients send. */
 export abstract class PositionGate {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { jcs, Refusal } from '#libs/eventsourcing';
-import { IntegerField, TextField } from './fields.js';
-import { isStorable } from './storable-text.js';
+import { IntegerField, TextField } from '../fields/fields.js';
+import { isStorable } from '../fields/storable-text.js';
 
 export const PAGE_LIMIT_DEFAULT = 50;
 export const PAGE_LIMIT_MAX = 200;

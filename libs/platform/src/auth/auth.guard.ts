@@ -2,7 +2,7 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import type { FastifyRequest } from 'fastify';
 import { tokenOf } from './credentials.js';
 import { Gatekeeper } from './gatekeeper.js';
-import { RequestContexts } from './request-contexts.js';
+import { RequestContexts } from '../requests/request-contexts.js';
 import { requirementOf } from './requires.js';
 import type { PathParams } from './target.js';
 

@@ -1,6 +1,6 @@
 import type { ApiPropertyOptions } from '@nestjs/swagger';
 import { type Fault, field, type FieldOptions, type FieldsClass } from './field-rules.js';
-import { printableName, withoutSecrets } from './secrets-out.js';
+import { printableName, withoutSecrets } from '../requests/secrets-out.js';
 import { isStorable, NOT_STORABLE } from './storable-text.js';
 
 /**

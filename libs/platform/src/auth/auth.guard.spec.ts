@@ -10,15 +10,15 @@ import { AuthThrottle } from './auth-throttle.js';
 import { AuthGuard } from './auth.guard.js';
 import { type Authentication, CredentialVerifier, KeyDirectory } from './credentials.js';
 import { Gatekeeper } from './gatekeeper.js';
-import { Context, ContextPipe } from './http/context.decorator.js';
-import { ProblemFilter } from './http/problem.filter.js';
-import { OidcVerifier } from './oidc/oidc-verifier.js';
+import { Context, ContextPipe } from '../http/context.decorator.js';
+import { ProblemFilter } from '../http/problem.filter.js';
+import { OidcVerifier } from '../oidc/oidc-verifier.js';
 import { PrincipalResolver } from './principal-resolver.js';
-import type { RequestContext } from './request-context.js';
-import { PositionGate, RequestContexts } from './request-contexts.js';
+import type { RequestContext } from '../requests/request-context.js';
+import { PositionGate, RequestContexts } from '../requests/request-contexts.js';
 import { assertEveryRouteHasPolicy, Authenticated, Open, Requires } from './requires.js';
 import { Targets } from './target.js';
-import { CONFIG, INSTALLATION_KEY, LOGGER } from './tokens.js';
+import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
 
 @Controller()
 class SampleController {

@@ -3,9 +3,9 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyInstance } from 'fastify';
 import { errorCodes } from '#libs/contracts';
-import { requirementOf } from './requires.js';
+import { requirementOf } from '../auth/requires.js';
 import { serveDocsPage } from './docs-page.js';
-import { refusesIdempotencyKey } from './http/context.decorator.js';
+import { refusesIdempotencyKey } from './context.decorator.js';
 
 type Operation = NonNullable<OpenAPIObject['paths'][string]['get']>;
 type Paths = OpenAPIObject['paths'];
