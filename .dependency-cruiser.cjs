@@ -38,7 +38,11 @@ module.exports = {
       severity: 'error',
       from: { path: '^libs/eventsourcing/src/', pathNot: [spec, '/testing/'] },
       to: {
-        pathNot: ['^libs/(eventsourcing|contracts)/src/', '^(node:)?(crypto|timers)', 'node_modules/uuid/'],
+        pathNot: [
+          '^libs/(eventsourcing|contracts)/src/',
+          '^(node:)?(crypto|timers|diagnostics_channel)',
+          'node_modules/uuid/',
+        ],
       },
     },
     {
@@ -54,6 +58,20 @@ module.exports = {
       severity: 'error',
       from: { path: '^libs/(postgres|kurrentdb|kafka)/src/', pathNot: spec },
       to: { path: '^libs/(platform|client)/' },
+    },
+    {
+      name: 'adapters-know-not-each-other',
+      comment: 'Each engine is behind a port of its own; what puts two together is the platform.',
+      severity: 'error',
+      from: { path: '^libs/(postgres|kurrentdb|kafka)/src/', pathNot: [spec, '/testing/'] },
+      to: { path: '^libs/(postgres|kurrentdb|kafka)/', pathNot: '^libs/$1/' },
+    },
+    {
+      name: 'one-door-to-the-event-store-client',
+      comment: 'Its traps are known in one place.',
+      severity: 'error',
+      from: { pathNot: '^libs/kurrentdb/src/' },
+      to: { path: 'node_modules/@eventstore/' },
     },
     {
       name: 'libs-never-import-services',

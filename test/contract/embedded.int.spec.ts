@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { ownLog } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 import { startEmbeddedLedger } from '../../libs/postgres/src/testing/embedded-ledger.js';
 import { type MigratedDatabase, postgresStoreUnderTest } from './postgres-store.js';
@@ -33,5 +34,5 @@ describeEventStore(
     };
     return postgresStoreUnderTest({ owner, program, restart, drop: () => ledger.stop() });
   },
-  ['loseReplies', 'restartServer', 'followSessions'],
+  ['loseReplies', 'restartServer', 'followSessions', ...ownLog],
 );

@@ -1,4 +1,5 @@
 import { Clock, MemoryEventStore } from '#libs/eventsourcing';
+import { ownLog } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 
 class SystemClock extends Clock {
@@ -13,5 +14,5 @@ describeEventStore(
     const store = new MemoryEventStore(new SystemClock());
     return Promise.resolve({ store, another: () => Promise.resolve(store), close: () => Promise.resolve() });
   },
-  [],
+  ownLog,
 );

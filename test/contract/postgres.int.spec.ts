@@ -1,4 +1,5 @@
 import { createScratchLedger, type ExternalPostgres, startExternalPostgres } from '#libs/testing';
+import { ownLog } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 import { postgresStoreUnderTest } from './postgres-store.js';
 
@@ -17,5 +18,5 @@ describeEventStore(
   'an external PostgreSQL',
   async () =>
     postgresStoreUnderTest({ ...(await createScratchLedger(server.url)), restart: server.restart?.bind(server) }),
-  ['loseReplies', 'restartServer', 'followSessions'],
+  ['loseReplies', 'restartServer', 'followSessions', ...ownLog],
 );

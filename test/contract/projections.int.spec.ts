@@ -1,7 +1,10 @@
 import { FixedClock, MemoryEventStore } from '#libs/eventsourcing';
+import { KurrentEventStore } from '#libs/kurrentdb';
 import { PostgresEventStore } from '#libs/postgres';
 import { createScratchLedger, type ExternalPostgres, startExternalPostgres } from '#libs/testing';
 import pg from 'pg';
+import { FakeEventStore } from '../../libs/kurrentdb/src/testing/fake-event-store.js';
+import { patientTimers } from './kurrent-store.js';
 import type { StoreAndPool } from './projection-ground.js';
 import { describeProjectionRuntime } from './projections.contract.js';
 
@@ -15,17 +18,22 @@ afterAll(async () => {
   await server.stop();
 });
 
-async function scratch(kind: 'memory' | 'postgres'): Promise<StoreAndPool> {
+async function scratch(kind: 'memory' | 'postgres' | 'kurrent'): Promise<StoreAndPool> {
   const ledger = await createScratchLedger(server.url);
   const pool = new pg.Pool({ ...ledger.program, max: 20 });
   pool.on('error', () => undefined);
-  const postgres = kind === 'postgres' ? new PostgresEventStore({ connection: ledger.program }) : undefined;
+  const fake = kind === 'kurrent' ? await FakeEventStore.start() : undefined;
+  const own =
+    kind === 'postgres'
+      ? new PostgresEventStore({ connection: ledger.program })
+      : fake && new KurrentEventStore({ url: fake.url(), timers: patientTimers });
   return {
-    store: postgres ?? new MemoryEventStore(new FixedClock()),
+    store: own ?? new MemoryEventStore(new FixedClock()),
     pool,
     close: async () => {
       await pool.end();
-      await postgres?.close();
+      await own?.close();
+      await fake?.stop();
       await ledger.drop();
     },
   };
@@ -33,3 +41,4 @@ async function scratch(kind: 'memory' | 'postgres'): Promise<StoreAndPool> {
 
 describeProjectionRuntime('the memory store', () => scratch('memory'));
 describeProjectionRuntime('PostgreSQL', () => scratch('postgres'));
+describeProjectionRuntime('KurrentDB (a fake server) beside PostgreSQL', () => scratch('kurrent'));

@@ -1,29 +1,13 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { connectionOfRunning } from '#libs/postgres';
 import { aKey, aProject, StewardProcess, verify } from '#libs/testing';
+import { type Ran, runCli } from './run-cli.js';
 
-const main = fileURLToPath(new URL('../../dist/services/cli/src/main.js', import.meta.url));
 const TOKEN = /stw_live_[0-9A-Za-z]{16}_[0-9A-Za-z]{38}/;
-const COMMAND_MS_MAX = 60_000;
-
-interface Ran {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const run = (dataDir: string, ...args: string[]): Promise<Ran> =>
-  new Promise((resolve) => {
-    const env = { PATH: process.env['PATH'], STEWARD_DATA_DIR: dataDir };
-    execFile(process.execPath, [main, ...args], { env, timeout: COMMAND_MS_MAX }, (error, stdout, stderr) => {
-      resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, stdout, stderr });
-    });
-  });
+const run = (dataDir: string, ...args: string[]): Promise<Ran> => runCli(args, { STEWARD_DATA_DIR: dataDir });
 
 describe('the command line beside a running Steward', () => {
   let steward: StewardProcess;

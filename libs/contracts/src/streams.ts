@@ -9,6 +9,19 @@ export const subjectStream = (subjectId: string): string => `subject-${subjectId
 export const projectQuotaStream = (projectId: string): string => `projectQuota-${projectId}`;
 export const quotaCatalogueStream = 'quotaCatalogue-platform';
 
+/** Every category of stream that Steward writes. */
+export const categories = [
+  'tenant',
+  'project',
+  'principal',
+  'key',
+  'subject',
+  'projectQuota',
+  'quotaCatalogue',
+  'quotaRequest',
+  'tenantQuota',
+] as const;
+
 /** What stands before the first hyphen: `key`, `project`, ... Ids may hold hyphens, categories never do. */
 export const categoryOf = (stream: string): string => stream.slice(0, stream.indexOf('-'));
 export const idOf = (stream: string): string => stream.slice(stream.indexOf('-') + 1);

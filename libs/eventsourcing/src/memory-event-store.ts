@@ -1,11 +1,10 @@
 import { checkAppend } from './append-check.js';
 import type { Clock } from './clock.js';
-import { correlationIdOf, envelopeStartOf } from './envelope.js';
+import { matchesFilter } from './event-filter.js';
 import {
   type AppendRequest,
   type AppendResult,
   EventIdTaken,
-  type EventFilter,
   type EventStore,
   type FollowOptions,
   type FollowPage,
@@ -18,26 +17,6 @@ import {
 import { followPages } from './follow.js';
 
 const positionOf = (n: number): Position => String(n).padStart(20, '0');
-
-const isWithin = (event: StoredEvent, { tenantIds, projectIds }: NonNullable<EventFilter['within']>): boolean =>
-  (event.tenantId !== null && tenantIds.includes(event.tenantId)) ||
-  (event.projectId !== null && projectIds.includes(event.projectId));
-
-function matches(event: StoredEvent, filter: EventFilter | undefined): boolean {
-  if (filter === undefined) return true;
-  const category = event.stream.split('-', 1)[0] ?? '';
-  return (
-    (filter.tenantId === undefined || filter.tenantId === event.tenantId) &&
-    (filter.projectId === undefined || filter.projectId === event.projectId) &&
-    (filter.within === undefined || isWithin(event, filter.within)) &&
-    (filter.categories?.includes(category) ?? true) &&
-    (filter.types?.includes(event.type) ?? true) &&
-    (filter.stream === undefined || filter.stream === event.stream) &&
-    (filter.streamPrefix === undefined || event.stream.startsWith(filter.streamPrefix)) &&
-    (filter.actorId === undefined || event.envelope.startsWith(envelopeStartOf(filter.actorId))) &&
-    (filter.correlationId === undefined || correlationIdOf(event.envelope) === filter.correlationId)
-  );
-}
 
 /** The event store in memory: the reference that the contract suite holds the others against, and the store of tests. */
 export class MemoryEventStore implements EventStore {
@@ -99,7 +78,7 @@ export class MemoryEventStore implements EventStore {
     const events: StoredEvent[] = [];
     for (let n = Number(after); n < Number(until) && events.length < limit; n += 1) {
       const event = this.log[n] as StoredEvent;
-      if (matches(event, filter)) events.push(event);
+      if (matchesFilter(event, filter)) events.push(event);
     }
     const last = events.at(-1);
     if (last !== undefined && events.length === limit)

@@ -12,6 +12,7 @@ import {
   StoreUnavailable,
   WrongExpectedRevision,
 } from './event-store.js';
+import { traceCommand, traceEvents } from './traced.js';
 
 export const ATTEMPTS_MAX = 16;
 /** How long an unknown outcome is looked into before the caller is told that it is unknown. */
@@ -83,7 +84,14 @@ function fold<State, Command, Event extends DomainEvent>(
  * known. Refuses with VERSION_CONFLICT, IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED, DISK_FULL,
  * STORE_UNAVAILABLE or OUTCOME_UNKNOWN, and with whatever the decider refuses.
  */
-export async function runCommand<State, Command, Event extends DomainEvent>(
+export function runCommand<State, Command, Event extends DomainEvent>(
+  ledger: Ledger,
+  run: CommandRun<State, Command, Event>,
+): Promise<CommandOutcome<State>> {
+  return traceCommand(run.command, run.context, () => tryUntilKnown(ledger, run));
+}
+
+async function tryUntilKnown<State, Command, Event extends DomainEvent>(
   ledger: Ledger,
   run: CommandRun<State, Command, Event>,
 ): Promise<CommandOutcome<State>> {
@@ -171,7 +179,7 @@ async function append(
   events: readonly NewEvent[],
 ): Promise<readonly StoredEvent[] | undefined> {
   try {
-    const result = await store.append({ stream, expectedRevision, events });
+    const result = await traceEvents('append', events, () => store.append({ stream, expectedRevision, events }));
     return result.answeredAsDone ? undefined : result.events;
   } catch (error) {
     if (error instanceof WrongExpectedRevision) return undefined;

@@ -1,9 +1,9 @@
 import { Global, Module } from '@nestjs/common';
 import { GrpcServer } from './grpc/grpc-server.js';
-import { HealthController } from './health.controller.js';
-import { Metrics } from './metrics.js';
-import { Readiness } from './readiness.js';
-import { RequestContexts } from './request-contexts.js';
+import { HealthController } from './telemetry/health.controller.js';
+import { Metrics } from './telemetry/metrics.js';
+import { Readiness } from './telemetry/readiness.js';
+import { RequestContexts } from './requests/request-contexts.js';
 
 /**
  * What every transport needs, once a process. Other global modules provide INSTALLATION_KEY, PositionGate, CONFIG, LOGGER

@@ -1,19 +1,7 @@
-import type { Position, StoredEvent } from '#libs/eventsourcing';
+import type { LedgerRead, LedgerRow, Position, PositionFault } from '#libs/eventsourcing';
 import pg from 'pg';
 import { positionOf } from './event-reader.js';
 import { storeSession } from './session.js';
-
-/** An event as its row says, nothing of it checked; the private parts are the stored text. */
-export interface LedgerRow extends Omit<StoredEvent, 'privateParts'> {
-  readonly privateText: string | null;
-}
-
-/** Where the log itself is broken: positions are dense and the store's time never runs back. */
-export interface PositionFault {
-  readonly kind: 'gap' | 'time-backwards' | 'head';
-  readonly position: Position;
-  readonly detail: string;
-}
 
 export interface DataKeyState {
   readonly name: string;
@@ -30,10 +18,14 @@ const PAGE_MS_MAX = 60_000;
  * Reads the whole ledger for a check, page by page, on a connection of its own: memory does not grow with the log, and
  * no transaction stays open, for that would keep the server from clearing up behind the appends that go on meanwhile.
  */
-export class FullRead {
-  private constructor(private readonly client: pg.Client) {}
+export class FullRead implements LedgerRead {
+  private constructor(
+    private readonly client: pg.Client,
+    private readonly elsewhere: LedgerRead | undefined,
+  ) {}
 
-  static async open(connection: pg.ClientConfig): Promise<FullRead> {
+  /** `elsewhere` holds the events where they stand in another store; the data keys are always here. */
+  static async open(connection: pg.ClientConfig, elsewhere?: LedgerRead): Promise<FullRead> {
     const client = new pg.Client({
       ...storeSession(connection),
       connectionTimeoutMillis: 5_000,
@@ -42,15 +34,19 @@ export class FullRead {
     // A connection that breaks fails the query in hand.
     client.on('error', () => undefined);
     await client.connect();
-    return new FullRead(client);
+    return new FullRead(client, elsewhere);
   }
 
   async close(): Promise<void> {
     await this.client.end();
   }
 
-  /** Every event up to a position, by stream and revision. The next page is read while one is worked on. */
-  async *byStream(until: Position, streamPrefix = ''): AsyncGenerator<LedgerRow[], void, undefined> {
+  byStream(until: Position, streamPrefix = ''): AsyncGenerator<LedgerRow[], void, undefined> {
+    return this.elsewhere?.byStream(until, streamPrefix) ?? this.rowsByStream(until, streamPrefix);
+  }
+
+  /** The next page is read while one is worked on. */
+  private async *rowsByStream(until: Position, streamPrefix: string): AsyncGenerator<LedgerRow[], void, undefined> {
     let ahead = this.streamPage(until, streamPrefix, '', 0);
     for (;;) {
       const page = await ahead;
@@ -88,7 +84,12 @@ export class FullRead {
     }));
   }
 
-  async *positionFaults(): AsyncGenerator<PositionFault, void, undefined> {
+  positionFaults(): AsyncGenerator<PositionFault, void, undefined> {
+    return this.elsewhere?.positionFaults() ?? this.faultsOfPositions();
+  }
+
+  /** Positions are dense and the store's time never runs back. */
+  private async *faultsOfPositions(): AsyncGenerator<PositionFault, void, undefined> {
     const head = await this.client.query<{ head: string; last: string }>(
       'select h.position as head, coalesce((select max(position) from ledger.events), 0) as last from ledger.head h',
     );
@@ -155,8 +156,8 @@ export class FullRead {
     }
   }
 
-  /** The envelopes of the events of these types in these streams, as they are stored. */
   async envelopes(streams: readonly string[], types: readonly string[]): Promise<string[]> {
+    if (this.elsewhere !== undefined) return this.elsewhere.envelopes(streams, types);
     const { rows } = await this.client.query<{ envelope: string }>(
       'select envelope from ledger.events where stream = any($1) and type = any($2)',
       [streams, types],

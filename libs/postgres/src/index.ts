@@ -20,9 +20,10 @@ export * from './projections/projection-runner.js';
 export * from './projections/rebuild.js';
 export * from './reactors/reactor-host.js';
 export { type ReactorState } from './reactors/reactor-runner.js';
+export { RelayCheckpoint, RelayDeposed } from './relays/relay-checkpoint.js';
 export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
 export { writeDurably } from './durable-file.js';
-export { type DataKeyState, FullRead, type LedgerRow, type PositionFault } from './full-read.js';
+export { type DataKeyState, FullRead } from './full-read.js';
 export { DiskGuard, type DiskGuardOptions } from './disk-guard.js';
 export { checkKeyFiles, retireVersion, VersionInUse } from './key-checks.js';
 export {

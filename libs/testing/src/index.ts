@@ -7,3 +7,5 @@ export * from './seeded-random.js';
 export * from './external-postgres.js';
 export * from './scratch-ledger.js';
 export * from './tcp-proxy.js';
+export * from './free-ports.js';
+export { whyNoKafka } from './kafka-jars.js';

@@ -1,7 +1,10 @@
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net';
 
-/** `pass`; `stall`: nothing moves; `refuse`: no new connection; `loseReplies`: the request goes through, its answer cuts. */
-export type ProxyMode = 'pass' | 'stall' | 'refuse' | 'loseReplies';
+/**
+ * `pass`; `stall`: nothing moves; `refuse`: no new connection; `loseReplies`: the request goes through, its answer cuts;
+ * `swallowReplies`: the request goes through, its answer is dropped and the connection stays.
+ */
+export type ProxyMode = 'pass' | 'stall' | 'refuse' | 'loseReplies' | 'swallowReplies';
 
 /** A network that fails on demand, between a client and a server of this machine (`{host, port}` or `{path}`). */
 export class TcpProxy {
@@ -49,7 +52,7 @@ export class TcpProxy {
     });
     server.on('data', (chunk) => {
       if (this.mode === 'loseReplies') part();
-      else client.write(chunk);
+      else if (this.mode !== 'swallowReplies') client.write(chunk);
     });
   }
 

@@ -1,6 +1,6 @@
 import type { QuotaLimit } from '#libs/contracts';
 import { type Page, parseStrictJson, readFields, withoutPosition } from '#libs/platform';
-import type { CatalogueResourceView, CatalogueView } from './catalogue.views.js';
+import type { CatalogueResourceView, CatalogueView } from './catalogue/catalogue.views.js';
 import type { AllocationAnswer, CheckAnswer, ReservationAnswer, Violation } from './domain/commands.js';
 import { ProjectPath } from './quotas.dto.js';
 import {

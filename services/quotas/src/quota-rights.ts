@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { HeadUnreached, IndexFollower, Refusal } from '#libs/eventsourcing';
 import { AccessIndex, Gatekeeper, type RequestContext, Targets, type VisibleScope } from '#libs/platform';
-import { CatalogueIndex } from './catalogue-index.js';
+import { CatalogueIndex } from './catalogue/catalogue-index.js';
 import { resourceOf } from './domain/catalogue.js';
 import type { LimitWish, MemberStanding } from './domain/commands.js';
 

@@ -13,7 +13,7 @@ import {
   ReadGate,
   type RequestContext,
 } from '#libs/platform';
-import { CatalogueIndex } from './catalogue-index.js';
+import { CatalogueIndex } from './catalogue/catalogue-index.js';
 import { allocationAnswer, reservationAnswer } from './domain/reservations.js';
 import { type CatalogueResource, knownResource, resourcesOf } from './domain/catalogue.js';
 import { limitsOf } from './domain/evolve.js';

@@ -2,8 +2,8 @@ import { Injectable, type OnModuleInit } from '@nestjs/common';
 import { CommandBus, QueryBus } from '@nestjs/cqrs';
 import type { QuotaScope } from '#libs/contracts';
 import { Gatekeeper, GrpcServer, type RequestContext, Targets, unary, type UnaryMethod } from '#libs/platform';
-import { CatalogueIndex } from './catalogue-index.js';
-import { catalogueResourceView, catalogueView } from './catalogue.views.js';
+import { CatalogueIndex } from './catalogue/catalogue-index.js';
+import { catalogueResourceView, catalogueView } from './catalogue/catalogue.views.js';
 import { answeredLimit, answeredPolicy } from './quota-answers.js';
 import {
   BulkSetLimitsCommand,

@@ -2,6 +2,7 @@ import { type DynamicModule, Module } from '@nestjs/common';
 import { type AppConfig, AuthModule, type Logger, type Storage, StorageModule, TransportModule } from '#libs/platform';
 import { AuditModule } from '../../audit/src/audit.module.js';
 import { KeysModule } from '../../keys/src/keys.module.js';
+import { ProjectorModule } from '../../projector/src/projector.module.js';
 import { QuotasModule } from '../../quotas/src/quotas.module.js';
 import { TenancyModule } from '../../tenancy/src/tenancy.module.js';
 
@@ -19,6 +20,7 @@ export class StewardModule {
         QuotasModule,
         TenancyModule,
         AuditModule,
+        ...(config.kafka === undefined ? [] : [ProjectorModule.of(storage, config.kafka, logger)]),
       ],
     };
   }

@@ -3,7 +3,7 @@ import { access, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Inject, Injectable } from '@nestjs/common';
 import { principalStream } from '#libs/contracts';
-import { type CommandContext, type Ledger, Refusal, runCommand } from '#libs/eventsourcing';
+import { type CommandContext, isEmptyLog, type Ledger, Refusal, runCommand } from '#libs/eventsourcing';
 import { type AppConfig, BootstrapKeys, CONFIG, LEDGER } from '#libs/platform';
 import { writeDurably } from '#libs/postgres';
 import { principalDecider } from './domain/principal.js';
@@ -37,8 +37,7 @@ export class AdminBootstrap {
     const undone = join(dataDir, UNDONE_FILE);
     const interrupted = await exists(undone);
     if (!interrupted) {
-      const { store } = this.ledger;
-      if ((await store.head()) !== store.origin) return false;
+      if (!(await isEmptyLog(this.ledger.store))) return false;
       await mkdir(dataDir, { recursive: true, mode: 0o700 });
       await writeDurably(undone, 'The bootstrap admin key has not been shown yet.\n', 0o600);
     }

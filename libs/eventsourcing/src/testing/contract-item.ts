@@ -24,7 +24,22 @@ export interface StoreUnderTest {
   readonly followSessions?: () => Promise<number>;
 }
 
-export type Capability = 'loseReplies' | 'restartServer' | 'followSessions';
+/**
+ * What a test of the store can do to it, and what not every store promises: gapless positions, ids that are unique in the
+ * whole log, JSON that is not canonical, being empty, envelopes of 1 MiB in one append.
+ */
+export type Capability =
+  | 'loseReplies'
+  | 'restartServer'
+  | 'followSessions'
+  | 'densePositions'
+  | 'uniqueIds'
+  | 'anyText'
+  | 'emptyStore'
+  | 'fullAppends';
+
+/** What a store with one log of its own promises. */
+export const ownLog: readonly Capability[] = ['densePositions', 'uniqueIds', 'anyText', 'emptyStore', 'fullAppends'];
 
 /** One numbered promise of the contract. A number never changes its meaning, so that stores can be compared by it. */
 export interface ContractItem {

@@ -159,6 +159,7 @@ export const followItems: readonly ContractItem[] = [
   {
     number: 34,
     promises: 'a follower is told that it has caught up, on an empty store too, and stands then at the head',
+    needs: 'emptyStore',
     async holds({ empty }) {
       const { store } = await empty();
       const told: string[] = [];

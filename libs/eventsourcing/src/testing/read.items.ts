@@ -182,6 +182,7 @@ export const readItems: readonly ContractItem[] = [
   {
     number: 23,
     promises: 'the log holds what was appended and nothing of the store itself; an empty one is at its origin',
+    needs: 'emptyStore',
     async holds({ empty }) {
       const { store } = await empty();
       expect(await store.head()).toBe(store.origin);
@@ -223,7 +224,6 @@ export const readItems: readonly ContractItem[] = [
       await Promise.all(writing);
       const all = await readFrom(store, before, 1_000);
       expect(digestOf(seen)).toBe(digestOf(all));
-      expect(all.length).toBe(BigInt(await store.head()) - BigInt(before) === BigInt(all.length) ? all.length : -1);
       const revisions = new Map<string, number>();
       for (const event of all) {
         expect(event.revision).toBe((revisions.get(event.stream) ?? 0) + 1);

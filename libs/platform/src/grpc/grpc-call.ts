@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Metadata, type ServerUnaryCall } from '@grpc/grpc-js';
-import { addressAllowed } from '../addresses.js';
-import type { PathParams } from '../target.js';
-import type { Answered } from '../request-context.js';
+import { addressAllowed } from '../requests/addresses.js';
+import type { PathParams } from '../auth/target.js';
+import type { Answered } from '../requests/request-context.js';
 
 /** One metadata entry as text; a repeated one is joined, as HTTP joins headers. */
 export function headerOf(metadata: Metadata, name: string): string | undefined {

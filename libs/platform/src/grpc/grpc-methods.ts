@@ -1,8 +1,8 @@
 import type { handleBidiStreamingCall, handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js';
-import type { RequestContext } from '../request-context.js';
-import type { Action } from '../policy.js';
-import type { Requirement } from '../requires.js';
-import type { TargetKind } from '../target.js';
+import type { RequestContext } from '../requests/request-context.js';
+import type { Action } from '../auth/policy.js';
+import type { Requirement } from '../auth/requires.js';
+import type { TargetKind } from '../auth/target.js';
 
 export interface UnaryMethod {
   readonly kind: 'unary';

@@ -16,16 +16,16 @@ import { HealthImplementation } from 'grpc-health-check';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { errorCodes } from '#libs/contracts';
-import { jcs, Refusal } from '#libs/eventsourcing';
-import type { AppConfig } from '../config.js';
-import { tokenOf } from '../credentials.js';
-import { Gatekeeper } from '../gatekeeper.js';
+import { jcs, Refusal, type TracedWork, tracedWork } from '#libs/eventsourcing';
+import type { AppConfig } from '../config/config.js';
+import { tokenOf } from '../auth/credentials.js';
+import { Gatekeeper } from '../auth/gatekeeper.js';
 import type { Drainable } from '../http/shutdown.js';
-import { commandsOf, idempotencyKeyOf } from '../idempotency.js';
-import { Metrics } from '../metrics.js';
-import { refusalOf } from '../problem.js';
-import type { RequestContext } from '../request-context.js';
-import { refuseKey, RequestContexts, revisionOf } from '../request-contexts.js';
+import { commandsOf, idempotencyKeyOf } from '../requests/idempotency.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { refusalOf } from '../requests/problem.js';
+import type { RequestContext } from '../requests/request-context.js';
+import { refuseKey, RequestContexts, revisionOf } from '../requests/request-contexts.js';
 import { CONFIG, INSTALLATION_KEY, LOGGER } from '../tokens.js';
 import { addressOfPeer, callerAddress, GrpcAnswer, headerOf, idFieldsOf } from './grpc-call.js';
 import { arriving, beginningWith, orUnreadable, taken, UNREADABLE, unreadable } from './grpc-streams.js';
@@ -152,7 +152,7 @@ export class GrpcServer implements Drainable {
         void this.stream(path, method, call as unknown as ServerWritableStream<unknown, unknown>);
       else if (method.kind === 'client-stream')
         void this.collect(path, method, call as unknown as ServerReadableStream<unknown, unknown>, callback);
-      else void this.run(path, method, call, callback);
+      else void traced(path, call, (work) => this.run(path, method, call, callback, work));
     };
   }
 
@@ -161,6 +161,7 @@ export class GrpcServer implements Drainable {
     { requires, handle }: UnaryMethod,
     call: ServerUnaryCall<unknown, unknown>,
     callback: sendUnaryData<unknown>,
+    work: TracedWork | undefined,
   ): Promise<void> {
     const beganMs = performance.now();
     const answer = new GrpcAnswer(call);
@@ -174,6 +175,7 @@ export class GrpcServer implements Drainable {
     } catch (error) {
       code = this.refuse(answer, error, callback);
     }
+    if (work !== undefined) work.status = rpcCode[code];
     this.note(path, code, beganMs, answer.requestId, principalId);
   }
 
@@ -303,6 +305,17 @@ export class GrpcServer implements Drainable {
     callback({ code, details: refusal.detail, metadata: trailers });
     return code;
   }
+}
+
+/** Tells of the call to whoever makes traces. */
+function traced(
+  path: string,
+  { metadata }: ServerUnaryCall<unknown, unknown>,
+  run: (work: TracedWork | undefined) => Promise<void>,
+): Promise<void> {
+  if (!tracedWork.start.hasSubscribers) return run(undefined);
+  const work: TracedWork = { name: path, kind: 'request', traceparent: headerOf(metadata, 'traceparent') };
+  return tracedWork.tracePromise(() => run(work), work);
 }
 
 /** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */

@@ -1,6 +1,6 @@
 import { errorCodes, type ErrorCode } from '#libs/contracts';
 import { commandIdOf } from '#libs/eventsourcing';
-import type { Problem } from '../problem.js';
+import type { Problem } from '../requests/problem.js';
 import { closeGracefully } from './shutdown.js';
 import { connected, parseAnswer, type RawAnswer, sendRaw, untilClosed } from './testing/raw-socket.js';
 import { startThings, type ThingApp } from './testing/thing-app.js';

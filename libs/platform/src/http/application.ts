@@ -5,12 +5,12 @@ import { type HttpAdapterHost, NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
-import { Refusal } from '#libs/eventsourcing';
-import type { AppConfig } from '../config.js';
-import { PinoNestLogger } from '../logger.js';
-import { Metrics } from '../metrics.js';
-import { serveOpenApi } from '../openapi.js';
-import { Readiness } from '../readiness.js';
+import { Refusal, type TracedWork, tracedWork } from '#libs/eventsourcing';
+import type { AppConfig } from '../config/config.js';
+import { PinoNestLogger } from '../telemetry/logger.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { serveOpenApi } from './openapi.js';
+import { Readiness } from '../telemetry/readiness.js';
 import { KnownPaths } from './known-paths.js';
 import { HTTP_LIMITS, type HttpLimits } from './limits.js';
 import { ProblemFilter, sendProblem } from './problem.filter.js';
@@ -62,6 +62,7 @@ export async function createHttpApplication(
   });
   app.useGlobalPipes(new RequestPipe());
   app.useGlobalFilters(new ProblemFilter(logger));
+  if (tracedWork.start.hasSubscribers) addTracing(fastify);
   addHooks(fastify, { logger, inFlight, knownPaths, metrics: app.get(Metrics), readiness: app.get(Readiness) });
   serveOpenApi(app);
   await app.init();
@@ -148,6 +149,8 @@ function addBodyParsers(fastify: FastifyInstance, limits: HttpLimits): void {
   });
 }
 
+const routeOf = (request: FastifyRequest): string => (request.is404 ? 'none' : (request.routeOptions.url ?? 'none'));
+
 interface HookParts {
   readonly logger: Logger;
   readonly inFlight: InFlightBySocket;
@@ -169,7 +172,7 @@ function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metr
   });
   fastify.addHook('onResponse', (request, reply, done) => {
     const { method } = request;
-    const route = request.is404 ? 'none' : (request.routeOptions.url ?? 'none');
+    const route = routeOf(request);
     const { statusCode: status, elapsedTime } = reply;
     metrics.httpSeconds.observe({ method, route, status }, elapsedTime / 1000);
     const level = request.routeOptions.config.quiet === true && status < 500 ? 'debug' : 'info';
@@ -185,6 +188,29 @@ function addHooks(fastify: FastifyInstance, { logger, inFlight, knownPaths, metr
         },
         'request',
       );
+    done();
+  });
+}
+
+/**
+ * Tells of each request to whoever makes traces. Only once the body has been read: what comes after it runs on behalf of
+ * the socket's reader, and would have forgotten whose request it is.
+ */
+function addTracing(fastify: FastifyInstance): void {
+  const begun = new WeakMap<FastifyRequest, TracedWork>();
+  fastify.addHook('preValidation', (request, _reply, done) => {
+    const { traceparent } = request.headers;
+    const work: TracedWork = {
+      name: `${request.method} ${routeOf(request)}`,
+      kind: 'request',
+      traceparent: typeof traceparent === 'string' ? traceparent : undefined,
+    };
+    begun.set(request, work);
+    tracedWork.start.runStores(work, done);
+  });
+  fastify.addHook('onResponse', (request, reply, done) => {
+    const work = begun.get(request);
+    if (work !== undefined) tracedWork.asyncEnd.publish(Object.assign(work, { status: reply.statusCode }));
     done();
   });
 }

@@ -7,10 +7,10 @@ import {
 } from '@nestjs/common';
 import { RouteParamtypes } from '@nestjs/common/enums/route-paramtypes.enum.js';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import type { RequestContext } from '../request-context.js';
-import { RequestContexts } from '../request-contexts.js';
-import { readFields } from '../read-fields.js';
-import { NoFields } from '../field-rules.js';
+import type { RequestContext } from '../requests/request-context.js';
+import { RequestContexts } from '../requests/request-contexts.js';
+import { readFields } from '../fields/read-fields.js';
+import { NoFields } from '../fields/field-rules.js';
 
 const REFUSES_KEY = 'steward:refuses-idempotency-key';
 

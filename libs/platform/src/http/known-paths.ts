@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Refusal } from '#libs/eventsourcing';
-import { noSuchRoute } from '../problem.js';
+import { noSuchRoute } from '../requests/problem.js';
 
 /** Remembers which methods each path has, so that another one is METHOD_NOT_ALLOWED with `Allow` and not NOT_FOUND. */
 export class KnownPaths {

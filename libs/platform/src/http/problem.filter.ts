@@ -2,7 +2,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, Inject } from '@nestjs
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCodes } from '#libs/contracts';
-import { problemHeaders, problemOf, refusalOf } from '../problem.js';
+import { problemHeaders, problemOf, refusalOf } from '../requests/problem.js';
 import { LOGGER } from '../tokens.js';
 
 /** Answers every error as a problem document. What nobody expected is told to the log alone, under the request's id. */

@@ -1,6 +1,6 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
-import { isFieldsClass } from '../field-rules.js';
-import { readFields } from '../read-fields.js';
+import { isFieldsClass } from '../fields/field-rules.js';
+import { readFields } from '../fields/read-fields.js';
 import { withoutPosition } from './context.decorator.js';
 
 const places = { body: 'body', query: 'query', param: 'path' } as const;

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
-import { createLogger } from '../logger.js';
+import { createLogger } from '../telemetry/logger.js';
 import { closeGracefully, closeOnSignals } from './shutdown.js';
 import { connected, parseAnswer, untilClosed } from './testing/raw-socket.js';
 import { startThings, type ThingApp } from './testing/thing-app.js';

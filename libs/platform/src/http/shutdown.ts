@@ -1,7 +1,7 @@
 import type { Server } from 'node:http';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Logger } from 'pino';
-import { Readiness } from '../readiness.js';
+import { Readiness } from '../telemetry/readiness.js';
 
 export const DRAIN_MS_MAX = 10_000;
 /** A second signal within this time is the same one: npm passes Ctrl-C on to a process that the terminal has told already. */

@@ -3,7 +3,7 @@ import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } 
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Refusal } from '#libs/eventsourcing';
-import { problemHeaders, problemOf } from '../problem.js';
+import { problemHeaders, problemOf } from '../requests/problem.js';
 
 /** What is going on at a connection, so that an error from below routing knows what it may still say. */
 export interface InFlight {

@@ -1,8 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import type { ErrorCode } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
-import { printableName } from '../secrets-out.js';
-import { isStorable, NOT_STORABLE } from '../storable-text.js';
+import { printableName } from '../requests/secrets-out.js';
+import { isStorable, NOT_STORABLE } from '../fields/storable-text.js';
 
 export const JSON_DEPTH_MAX = 16;
 

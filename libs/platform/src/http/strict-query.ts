@@ -1,6 +1,6 @@
 import { Refusal } from '#libs/eventsourcing';
-import { printableName } from '../secrets-out.js';
-import { isStorable, NOT_STORABLE } from '../storable-text.js';
+import { printableName } from '../requests/secrets-out.js';
+import { isStorable, NOT_STORABLE } from '../fields/storable-text.js';
 
 const FAULT = Symbol('fault');
 const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ConfigError, loadConfig } from '../config.js';
+import { ConfigError, loadConfig } from '../config/config.js';
 
 const corp = { issuer: 'https://id.example.com', audience: 'steward', tenants: ['acme'], idPrefix: 'corp_' };
 

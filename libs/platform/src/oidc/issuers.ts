@@ -1,4 +1,4 @@
-import { ID_PATTERN } from '../fields.js';
+import { ID_PATTERN } from '../fields/fields.js';
 
 /** What Steward verifies: asymmetric signatures only, so that nothing an issuer publishes can sign. */
 export const SIGNATURE_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;

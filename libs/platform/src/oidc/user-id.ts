@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ID_PATTERN } from '../fields.js';
+import { ID_PATTERN } from '../fields/fields.js';
 
 /** How ids of issuers with a prefix begin, so that two prefixes never meet: the first underscore ends one. */
 const PREFIXED = /^[a-z0-9]{1,12}_/;

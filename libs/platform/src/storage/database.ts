@@ -8,18 +8,21 @@ import {
   migrate,
   startEmbeddedPostgres,
 } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
-import type { Logger } from '../logger.js';
+import type { AppConfig } from '../config/config.js';
+import type { Logger } from '../telemetry/logger.js';
 
 /** The database of a tier, migrated, and how the program's role reaches it. */
 export interface OpenDatabase {
-  readonly tier: 'embedded' | 'server';
+  readonly tier: 'embedded' | 'server' | 'distributed';
   readonly connection: pg.ClientConfig;
   /** As the role that owns the ledger; the program's own where one role does both. */
   readonly ownerConnection: pg.ClientConfig;
   readonly kekFile: string;
   readonly pepperFile: string;
-  /** False where one role owns the events and writes them: then only the trigger keeps them from being changed. */
+  /**
+   * False where one role owns the events and writes them: then only the trigger keeps them from being changed. False too
+   * where the events stand in another store, whose rights are set there.
+   */
   readonly appendOnlyByGrant: boolean;
   /** Watches the disk where the database is ours to fill. */
   readonly diskGuard: DiskGuard | undefined;
@@ -100,13 +103,14 @@ async function openServer(config: AppConfig, log: Logger): Promise<Opened> {
     return rows[0]?.role ?? '';
   });
   await migrate(owner, { programRole: owner === connection ? null : program });
-  const appendOnlyByGrant = await asksOnce(connection, isAppendOnlyByGrant);
-  if (!appendOnlyByGrant)
+  const isDistributed = config.eventStoreUrl !== undefined;
+  const appendOnlyByGrant = !isDistributed && (await asksOnce(connection, isAppendOnlyByGrant));
+  if (!appendOnlyByGrant && !isDistributed)
     log.warn(
       'The role that runs Steward could change events but for a trigger. Set STEWARD_MIGRATION_DATABASE_URL to part the owner from it.',
     );
   return {
-    tier: 'server',
+    tier: isDistributed ? 'distributed' : 'server',
     connection,
     ownerConnection: owner,
     appendOnlyByGrant,

@@ -1,6 +1,6 @@
 import type { Codec, EventStore } from '#libs/eventsourcing';
 import { ReactorHost, type ReactorHostOptions } from '#libs/postgres';
-import type { Logger } from '../logger.js';
+import type { Logger } from '../telemetry/logger.js';
 
 /** The reactors of this process; whatever they have to say goes to the log. */
 export function reactorHost(

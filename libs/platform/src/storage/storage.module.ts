@@ -1,12 +1,12 @@
 import { type DynamicModule, Global, Inject, Injectable, Module, type OnApplicationShutdown } from '@nestjs/common';
 import { IndexFollower, type Position, Refusal } from '#libs/eventsourcing';
 import { ProjectionHost, ReactorHost } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
-import type { Logger } from '../logger.js';
-import { Metrics } from '../metrics.js';
-import { AcknowledgedPositions, ReadGate, ReadModels } from '../read-gate.js';
-import { Readiness } from '../readiness.js';
-import { PositionGate } from '../request-contexts.js';
+import type { AppConfig } from '../config/config.js';
+import type { Logger } from '../telemetry/logger.js';
+import { Metrics } from '../telemetry/metrics.js';
+import { AcknowledgedPositions, ReadGate, ReadModels } from '../requests/read-gate.js';
+import { Readiness } from '../telemetry/readiness.js';
+import { PositionGate } from '../requests/request-contexts.js';
 import { CLOCK, CONFIG, DATA_KEYS, INSTALLATION_KEY, LEDGER, LOGGER, PEPPERS, POOL } from '../tokens.js';
 import type { Storage } from './storage.js';
 

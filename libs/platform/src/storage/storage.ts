@@ -1,21 +1,21 @@
 import type pg from 'pg';
 import { eventTypes } from '#libs/contracts';
-import { Acknowledged, Codec, IndexFollower, type Ledger } from '#libs/eventsourcing';
+import { Acknowledged, Codec, IndexFollower, isEmptyLog, type Ledger, type LedgerRead } from '#libs/eventsourcing';
 import {
   checkKeyFiles,
   DataKeyShredder,
   type FilePeppers,
   loadOrCreateKeyFiles,
   PostgresDataKeys,
-  PostgresEventStore,
   ProjectionHost,
   type ReactorHost,
   ReadPool,
   StoreClock,
 } from '#libs/postgres';
-import type { AppConfig } from '../config.js';
-import type { Logger } from '../logger.js';
+import type { AppConfig } from '../config/config.js';
+import type { Logger } from '../telemetry/logger.js';
 import { type OpenDatabase, openDatabase } from './database.js';
+import { type LedgerStore, openLedger } from './ledger.js';
 import { reactorHost } from './reactors.js';
 
 const POOL_CONNECTIONS_MAX = 12;
@@ -25,7 +25,9 @@ const QUERY_MS_MAX = 10_000;
 /** Everything that stands between a service and its database, opened in the order in which it can be trusted. */
 export interface Storage {
   readonly database: OpenDatabase;
-  readonly store: PostgresEventStore;
+  readonly store: LedgerStore;
+  /** How a check reads the whole ledger where its events do not stand in the database. */
+  readonly ledgerElsewhere: LedgerRead | undefined;
   /** For read models, as the program's role; what fails there and may pass by itself is a StoreUnavailable. */
   readonly pool: pg.Pool;
   readonly codec: Codec;
@@ -58,14 +60,19 @@ export interface OpenStorageOptions {
 export async function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions = {}): Promise<Storage> {
   const database = await openDatabase(config, log, { attach: options.attach ?? false });
   try {
-    return await openOn(database, log, options);
+    return await openOn(config, database, log, options);
   } catch (error) {
     await database.close();
     throw error;
   }
 }
 
-async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageOptions): Promise<Storage> {
+async function openOn(
+  config: AppConfig,
+  database: OpenDatabase,
+  log: Logger,
+  options: OpenStorageOptions,
+): Promise<Storage> {
   const { connection } = database;
   const refuse = database.diskGuard === undefined ? {} : { refuse: database.diskGuard.refusal };
   const pool = new ReadPool({
@@ -80,9 +87,9 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
     // The pool is ended before its connections are, and a database that goes down meanwhile tells them so.
     if (!pool.ending) log.warn({ err }, 'An idle connection of the read models was lost.');
   });
-  const store = new PostgresEventStore({ connection, ...refuse });
+  const { store, ledgerElsewhere } = openLedger(config, { connection, ...refuse });
   try {
-    return await openParts({ database, pool, store, refuse, log }, options);
+    return await openParts({ database, pool, store, ledgerElsewhere, refuse, log }, options);
   } catch (error) {
     // Connections left open would keep a program that is refused from ending.
     await Promise.allSettled([pool.end(), store.close()]);
@@ -93,15 +100,15 @@ async function openOn(database: OpenDatabase, log: Logger, options: OpenStorageO
 interface Connected {
   readonly database: OpenDatabase;
   readonly pool: pg.Pool;
-  readonly store: PostgresEventStore;
+  readonly store: LedgerStore;
+  readonly ledgerElsewhere: LedgerRead | undefined;
   readonly refuse: { readonly refuse?: () => 'disk-full' | undefined };
   readonly log: Logger;
 }
 
 async function openParts(connected: Connected, options: OpenStorageOptions): Promise<Storage> {
-  const { database, pool, store, refuse, log } = connected;
-  const { connection } = database;
-  const storeIsEmpty = (await store.head()) === store.origin;
+  const { database, pool, store, ledgerElsewhere, refuse, log } = connected;
+  const storeIsEmpty = await isEmptyLog(store);
   const keyFileOptions = { kekFile: database.kekFile, pepperFile: database.pepperFile, storeIsEmpty };
   const { kek, peppers, installationKey } = await loadOrCreateKeyFiles(keyFileOptions);
   await checkKeyFiles(pool, { kek, peppers, installationKey }, keyFileOptions);
@@ -113,7 +120,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
     sample: () => store.nowMs(),
     onError: retried('The clock of the store did not answer'),
   });
-  const dataKeys = new PostgresDataKeys({ connection, kek, ...refuse });
+  const dataKeys = new PostgresDataKeys({ connection: database.connection, kek, ...refuse });
   const codec = new Codec(eventTypes, dataKeys);
   const shredder = new DataKeyShredder(store, codec, dataKeys, {
     onError: retried('Data keys were not destroyed yet'),
@@ -136,6 +143,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
   return {
     database,
     store,
+    ledgerElsewhere,
     pool,
     codec,
     dataKeys,

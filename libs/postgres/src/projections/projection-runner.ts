@@ -6,6 +6,7 @@ import {
   type HeadSample,
   PositionWatch,
   Staleness,
+  traceEvents,
   UnknownEvent,
 } from '#libs/eventsourcing';
 import { adoptCheckpoint, type Checkpoint, dropRetired, ensureLive, moveCheckpoint } from './generations.js';
@@ -195,7 +196,7 @@ export class ProjectionRunner {
           this.learn(quiet);
         } else {
           const moved = await (page.events.length > 0
-            ? applyPage(this.options, checkpoint, page)
+            ? this.applyTraced(checkpoint, page)
             : this.moveQuietly(checkpoint, page.position));
           if (moved === undefined) return;
           checkpoint = moved;
@@ -212,6 +213,12 @@ export class ProjectionRunner {
       // A generator that stands at its yield hears no signal: only `return` lets it give up what it holds.
       void pages.return?.().catch(() => undefined);
     }
+  }
+
+  private applyTraced(checkpoint: Checkpoint, page: Pick<FollowPage, 'events' | 'position'>) {
+    return traceEvents(`project ${this.options.projection.name}`, page.events, () =>
+      applyPage(this.options, checkpoint, page),
+    );
   }
 
   private async moveQuietly(checkpoint: Checkpoint, position: string): Promise<Checkpoint | undefined> {

@@ -25,6 +25,7 @@ describe('steward check', () => {
     const faults: Fault[] = [];
     const result = await checkStore({
       connection: ledger.program,
+      ledgerElsewhere: undefined,
       pool,
       store,
       codec,

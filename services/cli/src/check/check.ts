@@ -1,6 +1,6 @@
 import { eventTypes } from '#libs/contracts';
-import type { Codec, EventStore, Position, Projection } from '#libs/eventsourcing';
-import { compareWithFold, type Comparison, FullRead, type PositionFault } from '#libs/postgres';
+import type { Codec, EventStore, LedgerRead, Position, PositionFault, Projection } from '#libs/eventsourcing';
+import { compareWithFold, type Comparison, FullRead } from '#libs/postgres';
 import type pg from 'pg';
 import { DataKeyCheck } from './data-key-check.js';
 import type { Fault, FaultKind } from './fault.js';
@@ -9,6 +9,8 @@ import { jsonOf, isEnvelope, StreamCheck } from './stream-check.js';
 export interface CheckOptions {
   /** As the program's role. */
   readonly connection: pg.ClientConfig;
+  /** Where the events do not stand in that database. */
+  readonly ledgerElsewhere: LedgerRead | undefined;
   readonly pool: pg.Pool;
   readonly store: EventStore;
   readonly codec: Codec;
@@ -81,7 +83,7 @@ async function checkLedger(
   const { store, onFault, onProgress, signal } = options;
   const head = await store.head();
   const nowMs = await store.nowMs();
-  const read = await FullRead.open(options.connection);
+  const read = await FullRead.open(options.connection, options.ledgerElsewhere);
   try {
     for await (const { kind, ...place } of read.positionFaults()) onFault({ kind: POSITION_FAULTS[kind], ...place });
     const dataKeys = new DataKeyCheck(read, nowMs, onFault);

@@ -1,5 +1,5 @@
-import type { Envelope } from '#libs/eventsourcing';
-import type { DataKeyState, FullRead, LedgerRow } from '#libs/postgres';
+import type { Envelope, LedgerRow } from '#libs/eventsourcing';
+import type { DataKeyState, FullRead } from '#libs/postgres';
 import type { Fault } from './fault.js';
 import { isEnvelope, jsonOf } from './stream-check.js';
 

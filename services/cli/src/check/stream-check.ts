@@ -4,11 +4,11 @@ import {
   eventIdOf,
   jcs,
   leafHashOf,
+  type LedgerRow,
   type PrivateReference,
-  type SealedPart,
   sealedHash,
+  type SealedPart,
 } from '#libs/eventsourcing';
-import type { LedgerRow } from '#libs/postgres';
 import type { Fault, FaultKind } from './fault.js';
 
 /** Of the program's clock, which is a sample of the store's: so far it may run ahead. */

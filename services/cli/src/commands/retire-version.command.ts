@@ -1,7 +1,7 @@
 import { Argument, type Command } from 'commander';
 import pg from 'pg';
 import type { KeyEvent } from '#libs/contracts';
-import type { Clock, Codec, EventStore, StoredEvent } from '#libs/eventsourcing';
+import type { Clock, Codec, EventStore, LedgerRead, StoredEvent } from '#libs/eventsourcing';
 import { FullRead, retireVersion } from '#libs/postgres';
 import { evolve, isValidSecret, type KeyState } from '../../../keys/src/domain/key-state.js';
 import { withStore } from '../session.js';
@@ -15,7 +15,7 @@ export function addRetireVersion(admin: Command, terminal: Terminal): void {
     .argument('<version>')
     .action(async (kind: 'kek' | 'pepper', version: string) => {
       await withStore(terminal, async ({ storage }) => {
-        const { database, store, codec, clock } = storage;
+        const { database, ledgerElsewhere, store, codec, clock } = storage;
         const file = kind === 'kek' ? database.kekFile : database.pepperFile;
         const owner = new pg.Client({ ...database.ownerConnection, connectionTimeoutMillis: 5_000 });
         // A connection that breaks fails the statement in hand.
@@ -23,7 +23,8 @@ export function addRetireVersion(admin: Command, terminal: Terminal): void {
         await owner.connect();
         try {
           if (!(await isKnown(owner, kind, version))) throw new Error(`There is no version ${version} of the ${kind}.`);
-          const uses = (): Promise<number> => pepperUses({ ...database, store, codec, clock, version });
+          const uses = (): Promise<number> =>
+            pepperUses({ ...database, ledgerElsewhere, store, codec, clock, version });
           await retireVersion(owner, kind, version, file, uses);
         } finally {
           await owner.end();
@@ -44,6 +45,7 @@ async function isKnown(owner: pg.Client, kind: 'kek' | 'pepper', version: string
 
 interface PepperUses {
   readonly connection: pg.ClientConfig;
+  readonly ledgerElsewhere: LedgerRead | undefined;
   readonly store: EventStore;
   readonly codec: Codec;
   readonly clock: Clock;
@@ -51,9 +53,10 @@ interface PepperUses {
 }
 
 /** How many secrets of keys that are not deleted still verify under a version of the pepper, by the log itself. */
-export async function pepperUses({ connection, store, codec, clock, version }: PepperUses): Promise<number> {
+export async function pepperUses(options: PepperUses): Promise<number> {
+  const { store, codec, clock, version } = options;
   const at = clock.now();
-  const read = await FullRead.open(connection);
+  const read = await FullRead.open(options.connection, options.ledgerElsewhere);
   let uses = 0;
   let stream = '';
   let state: KeyState = { kind: 'absent' };

@@ -55,7 +55,14 @@ describe('the uses of a version of the pepper', () => {
   }
 
   const uses = (version: string, at: string): Promise<number> =>
-    pepperUses({ connection: ledger.program, store, codec, clock: new FixedClock(Date.parse(at)), version });
+    pepperUses({
+      connection: ledger.program,
+      ledgerElsewhere: undefined,
+      store,
+      codec,
+      clock: new FixedClock(Date.parse(at)),
+      version,
+    });
 
   beforeAll(async () => {
     ledger = await startEmbeddedLedger();

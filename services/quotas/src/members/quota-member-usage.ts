@@ -2,7 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { QuotaItem } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import { type MemberRemoval, MemberUsage } from '#libs/platform';
-import { CatalogueIndex } from '../catalogue-index.js';
+import { CatalogueIndex } from '../catalogue/catalogue-index.js';
 import { holdingOf, removalObjection } from '../domain/member-removal.js';
 import { QuotaRights } from '../quota-rights.js';
 import { QuotaLedgers } from '../writer/quota-ledgers.js';

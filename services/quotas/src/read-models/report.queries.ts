@@ -3,7 +3,7 @@ import { type IQueryHandler, Query, QueryHandler } from '@nestjs/cqrs';
 import type { Pool } from 'pg';
 import { asRefusal, type Clock, type Ledger } from '#libs/eventsourcing';
 import { CLOCK, LEDGER, type Page, PAGE_LIMIT_DEFAULT, POOL, ReadGate, type RequestContext } from '#libs/platform';
-import { CatalogueIndex } from '../catalogue-index.js';
+import { CatalogueIndex } from '../catalogue/catalogue-index.js';
 import { resourceOf, resourcesOf } from '../domain/catalogue.js';
 import { QuotaRights } from '../quota-rights.js';
 import { readLimitChanges } from './limit-changes.js';

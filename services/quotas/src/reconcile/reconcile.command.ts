@@ -3,7 +3,7 @@ import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { v5 as uuidV5 } from 'uuid';
 import { type Position, Refusal } from '#libs/eventsourcing';
 import type { NdjsonLine, RequestContext } from '#libs/platform';
-import { CatalogueIndex } from '../catalogue-index.js';
+import { CatalogueIndex } from '../catalogue/catalogue-index.js';
 import type { Reconcile } from '../domain/commands.js';
 import { itemsOf, type ProjectQuota } from '../domain/project-quota.js';
 import { REPORT_PARTS_MAX } from '../domain/reconcile.js';

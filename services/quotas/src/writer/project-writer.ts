@@ -10,6 +10,8 @@ import {
   type StoredEvent,
   StoreUnavailable,
   type StreamScope,
+  traceCommand,
+  traceEvents,
   WrongExpectedRevision,
 } from '#libs/eventsourcing';
 import type { Catalogue } from '../domain/catalogue.js';
@@ -97,13 +99,15 @@ export class ProjectWriter {
     context: CommandContext,
     hold?: Hold,
   ): Promise<QuotaOutcome<Command['type']>> {
-    return new Promise((resolve, reject) => {
-      const settle = resolve as (outcome: QuotaOutcome) => void;
-      const arrivedMs = performance.now();
-      const deadlineMs = arrivedMs + this.options.limits.deadlineMs;
-      const waits = { arrivedMs, deadlineMs, resolve: settle, reject };
-      this.post({ kind: 'command', command, context, hold, attempts: [], ...waits });
-    });
+    const posted = (): Promise<QuotaOutcome<Command['type']>> =>
+      new Promise((resolve, reject) => {
+        const settle = resolve as (outcome: QuotaOutcome) => void;
+        const arrivedMs = performance.now();
+        const deadlineMs = arrivedMs + this.options.limits.deadlineMs;
+        const waits = { arrivedMs, deadlineMs, resolve: settle, reject };
+        this.post({ kind: 'command', command, context, hold, attempts: [], ...waits });
+      });
+    return traceCommand(command, context, posted);
   }
 
   /**
@@ -379,7 +383,8 @@ export class ProjectWriter {
     const { events, expectedRevision } = batch;
     const sinceMs = performance.now();
     try {
-      const result = await this.options.ledger.store.append({ stream, expectedRevision, events });
+      const { store } = this.options.ledger;
+      const result = await traceEvents('append', events, () => store.append({ stream, expectedRevision, events }));
       if (!result.answeredAsDone) {
         batch.stored = result.events;
         ledger.state.journal.confirm();

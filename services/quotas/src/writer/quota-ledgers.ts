@@ -1,7 +1,7 @@
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { asRefusal, type CommandContext, type Ledger, type Position, Refusal } from '#libs/eventsourcing';
 import { AccessIndex, AcknowledgedPositions, LEDGER, type Principal } from '#libs/platform';
-import { CatalogueIndex } from '../catalogue-index.js';
+import { CatalogueIndex } from '../catalogue/catalogue-index.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
 import { OwnerClient } from '../forwarding/owner-client.js';

@@ -144,6 +144,8 @@ export async function startTenancy(): Promise<TenancyApp> {
     dataDir,
     databaseUrl: urlOf(scratch.program),
     migrationDatabaseUrl: urlOf(scratch.owner),
+    eventStoreUrl: undefined,
+    kafka: undefined,
     pepperFile: undefined,
     kekFile: undefined,
     authFailuresPerMinute: 1_000,
