@@ -112,6 +112,17 @@ type OfHolder =
     }
   | Of<'ReleaseAllocation'>;
 
+const OF_HOLDER: readonly string[] = [
+  'CommitReservation',
+  'ReleaseReservation',
+  'ExtendReservation',
+  'ResizeAllocation',
+  'ReleaseAllocation',
+] satisfies OfHolder['type'][];
+
+/** True for what is done to a reservation or allocation that somebody has. */
+export const isOfHolder = (command: QuotaCommand): command is Of<OfHolder['type']> => OF_HOLDER.includes(command.type);
+
 const holderOf = (entry: Entry | undefined): string | undefined =>
   entry?.kind === 'resolved' ? entry.was.userId : entry?.userId;
 
@@ -138,7 +149,7 @@ export function holderIn(state: ProjectQuota, wish: OfHolder): string {
 }
 
 /** The rights were asked for this holder; an id in flight or a resource may have come to be another's since. */
-const holdTo =
+export const holdTo =
   (wish: OfHolder, userId: string): Hold =>
   (state) => {
     if (holderIn(state, wish) !== userId)

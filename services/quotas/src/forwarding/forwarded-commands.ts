@@ -66,8 +66,8 @@ export class ForwardedCommands implements OnModuleInit {
     try {
       const forwarded = unpackCommand(payload);
       const caller = principal && this.resolver.again(principal);
-      const command = await this.rights.permitted(forwarded, caller);
-      return packOutcome(await this.ledgers.runHere(forwarded.projectId, command, forwarded.context));
+      const { command, hold } = await this.rights.permitted(forwarded, caller);
+      return packOutcome(await this.ledgers.runHere(forwarded.projectId, command, forwarded.context, hold));
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal.code === 'INTERNAL') this.log.error({ err: error }, 'A forwarded command failed unexpectedly.');
