@@ -138,12 +138,11 @@ export class QuotaRights {
     const member = this.access.member(projectId, userId);
     if (member === undefined) return { member: 'unknown', services: 'all' };
     if (member.removed) return { member: 'removed', services: 'all' };
-    const tenantId = this.access.project(projectId)?.tenantId ?? '';
-    const isTenantSuspended = this.access.tenant(tenantId)?.state === 'suspended';
-    return {
-      member: isTenantSuspended ? 'tenant-suspended' : member.suspended ? 'suspended' : 'active',
-      services: new Set(member.services),
-    };
+    const services = new Set(member.services);
+    const project = this.access.project(projectId);
+    if (project?.closed === true) return { member: 'project-closed', services };
+    const isTenantSuspended = this.access.tenant(project?.tenantId ?? '')?.state === 'suspended';
+    return { member: isTenantSuspended ? 'tenant-suspended' : member.suspended ? 'suspended' : 'active', services };
   }
 
   private async reachHead(): Promise<void> {

@@ -101,8 +101,12 @@ describe('an allocation', () => {
       .when(T0, resize(1, [gpu(3001)], { standing: standings.suspended }))
       .isRefused('MEMBER_SUSPENDED');
     given(four, vm)
-      .when(T0, resize(1, [gpu(2999)], { standing: standings.suspended }))
-      .gives('AllocationResized');
+      .when(T0, resize(1, [gpu(3001)], { standing: standings.closed, mode: 'FORCE' }))
+      .isRefused('PROJECT_CLOSED');
+    for (const standing of [standings.suspended, standings.closed])
+      given(four, vm)
+        .when(T0, resize(1, [gpu(2999)], { standing }))
+        .gives('AllocationResized');
   });
 
   it('is released by id or by resource, once; again it is told the same', () => {

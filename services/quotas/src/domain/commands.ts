@@ -14,7 +14,7 @@ import type { ErrorCode } from '#libs/contracts';
 
 /** As tenancy knows the person at this moment. */
 export interface MemberStanding {
-  readonly member: 'active' | 'suspended' | 'tenant-suspended' | 'removed' | 'unknown';
+  readonly member: 'active' | 'suspended' | 'tenant-suspended' | 'project-closed' | 'removed' | 'unknown';
   /** The services that the member was granted. */
   readonly services: ReadonlySet<string> | 'all';
 }

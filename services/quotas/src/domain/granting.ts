@@ -25,6 +25,8 @@ export function holdStanding(
   standing: MemberStanding,
   items: readonly QuotaItem[],
 ): void {
+  // The ledger learns of it a moment later, by a reactor.
+  if (standing.member === 'project-closed') throw new Refusal('PROJECT_CLOSED', 'The project is closed.');
   if (standing.member === 'tenant-suspended') throw new Refusal('TENANT_IS_SUSPENDED', 'The tenant is suspended.');
   if (standing.member === 'suspended') throw new Refusal('MEMBER_SUSPENDED', 'The member is suspended.');
   if (standing.member !== 'active')

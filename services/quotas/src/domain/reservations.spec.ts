@@ -286,6 +286,9 @@ describe('commit', () => {
     given(four, reserved)
       .when(at, commit(1, { onExpired: 'reacquire' }))
       .answers({ late: true, status: 'live' });
+    given(four, reserved)
+      .when(at, commit(1, { onExpired: 'reacquire', standing: standings.closed }))
+      .isRefused('PROJECT_CLOSED');
     const taken: Step = [at, reserve(2, 'alice', [gpu(2000)])];
     given(four, reserved, taken)
       .when(at, commit(1, { onExpired: 'reacquire' }))

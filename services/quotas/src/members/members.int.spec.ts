@@ -3,6 +3,7 @@ import { projectQuotaStream, projectStream } from '#libs/contracts';
 import { commandIdOf, type RecordedEvent } from '#libs/eventsourcing';
 import { ReactorHost } from '#libs/postgres';
 import { InProcessSteward } from '../../../../libs/testing/src/in-process-steward.js';
+import { QuotaRights } from '../quota-rights.js';
 import type { ProjectQuotasView } from '../quotas.views.js';
 import { QUOTA_OFFBOARDING } from './quota-offboarding.reactor.js';
 
@@ -255,6 +256,9 @@ it('a closed project’s ledger is closed in its chain: nothing is granted, what
   await made('root', 'POST', `/v1/projects/${projectId}/close`);
   const refused = await call('compute', 'POST', `/v1/projects/${projectId}/reservations`, wish);
   expect(refused).toMatchObject({ status: 409, body: { code: 'PROJECT_CLOSED' } });
+  // Whatever asks how a member stands, as growth and a late commit do, need not wait for the ledger's own end.
+  const rights = steward.app.get(QuotaRights, { strict: false });
+  expect(await rights.standing(projectId, 'alice', ['container-compute'])).toMatchObject({ member: 'project-closed' });
   await reacted();
   const closing = (await eventsOf(projectStream(projectId))).at(-1);
   expect((await ledgerOf(projectId)).at(-1)).toMatchObject({

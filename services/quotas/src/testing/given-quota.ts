@@ -39,7 +39,9 @@ export const byDefault: QuotaScope = { type: 'memberDefault', userId: null };
 export const of = (userId: string): QuotaScope => ({ type: 'member', userId });
 export const active: MemberStanding = { member: 'active', services: 'all' };
 const gone: MemberStanding = { member: 'unknown', services: 'all' };
-export const standings = { active, gone, suspended: { member: 'suspended', services: 'all' } as MemberStanding };
+const suspended: MemberStanding = { member: 'suspended', services: 'all' };
+const closed: MemberStanding = { member: 'project-closed', services: 'all' };
+export const standings = { active, gone, suspended, closed };
 
 export const limit = (
   scope: QuotaScope,
