@@ -18,7 +18,7 @@ import type {
 } from './domain/commands.js';
 import type { Entry, ProjectQuota } from './domain/project-quota.js';
 import { QuotaRights } from './quota-rights.js';
-import type { Hold, QuotaOutcome } from './writer/mailbox.js';
+import type { Hold, QuotaOutcome, Terms } from './writer/mailbox.js';
 import { QuotaLedgers } from './writer/quota-ledgers.js';
 
 type Of<Type extends QuotaCommand['type']> = Extract<QuotaCommand, { type: Type }>;
@@ -179,7 +179,8 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
     if (forces) await rights.mayForce(context, projectId);
     const command = await this.commandOf(projectId, userId, wish, context);
     const hold = 'userId' in wish ? undefined : holdTo(wish, userId);
-    return ledgers.run(projectId, command, context.command(), context.principal, hold);
+    const { principal, deadlineMs } = context;
+    return ledgers.run(projectId, command, context.command(), principal, { hold, deadlineMs });
   }
 
   /** For whom it is, if the caller may do it for that one. Refusals rest on what is confirmed. */
@@ -239,6 +240,8 @@ export class ChangeUsageHandler implements ICommandHandler<ChangeUsageCommand> {
 
 const servicesOf = (items: Reserve['items']): string[] => items.map(({ service }) => service);
 
+const termsOf = ({ deadlineMs }: RequestContext): Terms => ({ deadlineMs });
+
 const commandWith = (context: RequestContext, reason: string | null) =>
   context.command({ comment: reason, freeTextFields: ['reason'] });
 
@@ -260,7 +263,7 @@ export class ChangeLimitHandler implements ICommandHandler<ChangeLimitCommand> {
     const command = commandWith(context, reason);
     if (userId !== null && change.type === 'SetQuota')
       await holdUnlessDone(this.rights.isMember(projectId, userId), () => this.ledgers.wasDone(projectId, command));
-    return this.ledgers.run(projectId, change, command, context.principal);
+    return this.ledgers.run(projectId, change, command, context.principal, termsOf(context));
   }
 }
 
@@ -278,7 +281,7 @@ export class BulkSetLimitsHandler implements ICommandHandler<BulkSetLimitsComman
     const command = commandWith(context, reason);
     for (const userId of new Set(items.flatMap(({ scope }) => scope.userId ?? [])))
       await holdUnlessDone(this.rights.isMember(projectId, userId), () => this.ledgers.wasDone(projectId, command));
-    return this.ledgers.run(projectId, change, command, context.principal);
+    return this.ledgers.run(projectId, change, command, context.principal, termsOf(context));
   }
 }
 
@@ -287,7 +290,7 @@ export class ChangeQuotaPolicyHandler implements ICommandHandler<ChangeQuotaPoli
   constructor(private readonly ledgers: QuotaLedgers) {}
 
   execute({ projectId, change, context }: ChangeQuotaPolicyCommand): Promise<QuotaOutcome<PolicyChange['type']>> {
-    return this.ledgers.run(projectId, change, context.command(), context.principal);
+    return this.ledgers.run(projectId, change, context.command(), context.principal, termsOf(context));
   }
 }
 

@@ -43,7 +43,7 @@ export class GrpcAnswer {
   readonly requestId = randomUUID();
   readonly trailers = new Metadata();
 
-  constructor(readonly call: Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getPeer'>) {
+  constructor(readonly call: Pick<ServerUnaryCall<unknown, unknown>, 'metadata' | 'getPeer' | 'getDeadline'>) {
     this.trailers.set('steward-request-id', this.requestId);
   }
 

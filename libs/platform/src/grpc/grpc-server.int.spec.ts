@@ -181,6 +181,8 @@ describe('the gRPC server', () => {
     expect(trailers.get('steward-position')).toEqual(['00000000000000000009']);
     expect(trailers.get('steward-request-id')[0]).toMatch(/^[0-9a-f-]{36}$/);
     expect(seen.at(-1)).toMatchObject({ ifMatch: 3, minPosition: '0'.repeat(20) });
+    const leftMs = (seen.at(-1)?.deadlineMs ?? 0) - performance.now();
+    expect([leftMs > 0, leftMs <= 5_000]).toEqual([true, true]);
     expect(asked.at(-1)).toMatchObject({
       params: { keyId: 'key_1' },
       requires: { action: 'keys:update', target: 'key' },

@@ -278,6 +278,7 @@ export class GrpcServer implements Drainable {
       userAgent,
       ifMatch: revisionOf(header('if-match')),
       minPosition: await position(),
+      deadlineMs: deadlineMsOf(call),
       command: commandsOf({
         principal,
         idempotencyKey: idempotencyKeyOf(header('idempotency-key')),
@@ -316,6 +317,12 @@ function traced(
   if (!tracedWork.start.hasSubscribers) return run(undefined);
   const work: TracedWork = { name: path, kind: 'request', traceparent: headerOf(metadata, 'traceparent') };
   return tracedWork.tracePromise(() => run(work), work);
+}
+
+/** By performance.now(): when the caller of this waits no longer; undefined if it has not said. */
+export function deadlineMsOf(call: Pick<ServerUnaryCall<unknown, unknown>, 'getDeadline'>): number | undefined {
+  const deadline = Number(call.getDeadline());
+  return Number.isFinite(deadline) ? performance.now() + deadline - Date.now() : undefined;
 }
 
 /** grpc-js itself ends a call whose own deadline has passed; one without gets ours. */

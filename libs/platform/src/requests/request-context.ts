@@ -21,6 +21,8 @@ export interface RequestContext {
   readonly ifMatch: number | undefined;
   /** minPosition or the header Steward-Position, checked for its form. */
   readonly minPosition: Position | undefined;
+  /** By performance.now(): when the caller waits no longer, if it has said so. */
+  readonly deadlineMs?: number | undefined;
   /**
    * What the request's command brings to its events: commandId and requestHash from the Idempotency-Key (docs/events.md),
    * the actor and its private part. `comment` is the free text that is stored as private; `freeTextFields` names

@@ -44,8 +44,10 @@ it('a command that was forwarded is done to no other than the one whom its right
   const { command, hold } = await rights.permitted(forwarded, null);
   await steward.made('compute', 'DELETE', `${allocations}/${ofBob}`);
   await allocate('carol');
-  await expect(ledgers.runHere('GOV1', command, forwarded.context, hold)).rejects.toMatchObject({ code: 'OVERLOADED' });
+  await expect(ledgers.runHere('GOV1', command, forwarded.context, { hold })).rejects.toMatchObject({
+    code: 'OVERLOADED',
+  });
   const again = await rights.permitted(forwarded, null);
-  const { answer } = await ledgers.runHere('GOV1', again.command, forwarded.context, again.hold);
+  const { answer } = await ledgers.runHere('GOV1', again.command, forwarded.context, again);
   expect(answer).toMatchObject({ status: 'released', userId: 'carol' });
 });

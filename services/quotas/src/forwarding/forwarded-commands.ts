@@ -5,6 +5,7 @@ import {
   type AppConfig,
   CLOCK,
   CONFIG,
+  deadlineMsOf,
   GrpcServer,
   type Logger,
   LOGGER,
@@ -58,16 +59,17 @@ export class ForwardedCommands implements OnModuleInit {
       callback({ code: rpcCode.UNAUTHENTICATED, details });
       return;
     }
-    callback(null, { answer: await this.answer(payload, principal) });
+    callback(null, { answer: await this.answer(payload, principal, deadlineMsOf(call)) });
   }
 
   /** Never handed on again: two that disagree about the owner would send it to and fro. */
-  private async answer(payload: Buffer, principal: Principal | null): Promise<Buffer> {
+  private async answer(payload: Buffer, principal: Principal | null, deadlineMs: number | undefined): Promise<Buffer> {
     try {
       const forwarded = unpackCommand(payload);
       const caller = principal && this.resolver.again(principal);
       const { command, hold } = await this.rights.permitted(forwarded, caller);
-      return packOutcome(await this.ledgers.runHere(forwarded.projectId, command, forwarded.context, hold));
+      const { projectId, context } = forwarded;
+      return packOutcome(await this.ledgers.runHere(projectId, command, context, { hold, deadlineMs }));
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal.code === 'INTERNAL') this.log.error({ err: error }, 'A forwarded command failed unexpectedly.');

@@ -69,13 +69,14 @@ export class OwnerClient implements OnModuleDestroy {
 
   /**
    * What the owner answered; undefined if this process is to decide. Throws what the owner refused, and OutcomeUnknown if
-   * it took the command and went silent.
+   * it took the command and went silent, for 10 s or until `deadlineMs` (by performance.now()).
    */
   async run(
     projectId: string,
     command: QuotaCommand,
     context: CommandContext,
     principal: Principal | null,
+    deadlineMs = Infinity,
   ): Promise<QuotaOutcome | undefined> {
     const { tokens } = this;
     const owner = this.peers.ownerOf(projectId);
@@ -87,7 +88,8 @@ export class OwnerClient implements OnModuleDestroy {
     const client = this.clientOf(owner);
     if (!(await isReady(client))) return undefined;
     try {
-      return unpackAnswer(await this.call(client, { token: await tokens.sign(owner, principal, payload), payload }));
+      const token = await tokens.sign(owner, principal, payload);
+      return unpackAnswer(await this.call(client, { token, payload }, deadlineMs));
     } catch (error) {
       if (!isServiceError(error)) throw error;
       const { code, details } = error;
@@ -117,9 +119,9 @@ export class OwnerClient implements OnModuleDestroy {
     return client;
   }
 
-  private call(client: Client, request: ExecuteRequest): Promise<Buffer> {
+  private call(client: Client, request: ExecuteRequest, deadlineMs: number): Promise<Buffer> {
     const { path, requestSerialize, responseDeserialize } = this.execute;
-    const deadline = Date.now() + GRPC_DEADLINE_MS;
+    const deadline = Date.now() + Math.min(GRPC_DEADLINE_MS, deadlineMs - performance.now());
     return new Promise((resolve, reject) => {
       client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, (error, response) => {
         if (error !== null) reject(error);

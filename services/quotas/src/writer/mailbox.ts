@@ -14,6 +14,13 @@ export interface QuotaOutcome<Type extends QuotaCommand['type'] = QuotaCommand['
 /** Asked on the very state that a command is decided on: throws the Refusal of one that must not be decided there. */
 export type Hold = (state: ProjectQuota) => void;
 
+/** What a command is run on, beside the rules. */
+export interface Terms {
+  readonly hold?: Hold | undefined;
+  /** By performance.now(): when whoever asks waits no longer; not later than the writer's own deadline. */
+  readonly deadlineMs?: number | undefined;
+}
+
 /** One try to append a command's events: known again by the leaf hash of the last. */
 export interface Attempt {
   readonly lastLeafHash: string;

@@ -216,7 +216,12 @@ describe('the writer of a project', () => {
   it('reserves nothing for a caller who has left', async () => {
     const { writer, types } = world({ deadlineMs: -1 });
     expect(await codeOf(run(writer, reserve(1, 'ada', [gpu(1)])))).toBe('OVERLOADED');
-    expect(await types()).toEqual([]);
+    const patient = world();
+    const left = (deadlineMs: number) =>
+      codeOf(patient.writer.run(reserve(1, 'ada', [gpu(1)]), context(), { deadlineMs }));
+    expect(await left(performance.now() - 1)).toBe('OVERLOADED');
+    expect([await types(), await patient.types()]).toEqual([[], []]);
+    expect(await left(performance.now() + 5_000)).toBe('done');
   });
 
   it('holds a command to what its caller saw, on the very state that it is decided on', async () => {
@@ -225,8 +230,10 @@ describe('the writer of a project', () => {
     await run(writer, reserve(1, 'ada', [gpu(1)]));
     expect(writer.peek(({ entries }) => entries.get(id(1))?.kind)).toBe('open');
     const held = (kind: string) =>
-      writer.run(release(1), context(), ({ entries }) => {
-        if (entries.get(id(1))?.kind !== kind) throw new Refusal('OVERLOADED', 'It is another one now.');
+      writer.run(release(1), context(), {
+        hold: ({ entries }) => {
+          if (entries.get(id(1))?.kind !== kind) throw new Refusal('OVERLOADED', 'It is another one now.');
+        },
       });
     // The commit before it in the batch has made it another one.
     const together = [run(writer, commit(1)), held('open'), held('live')];

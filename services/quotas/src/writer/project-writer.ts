@@ -20,7 +20,7 @@ import type { ProjectQuota } from '../domain/project-quota.js';
 import { Batch } from './batch.js';
 import { LoadedLedger } from './loaded-ledger.js';
 import type { SnapshotShelf } from './quota-snapshots.js';
-import type { Hold, QuotaOutcome, WaitingCommand, WaitingItem } from './mailbox.js';
+import type { QuotaOutcome, Terms, WaitingCommand, WaitingItem } from './mailbox.js';
 import { Repetitions } from './repetitions.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-limits.js';
@@ -97,13 +97,13 @@ export class ProjectWriter {
   run<Command extends QuotaCommand>(
     command: Command,
     context: CommandContext,
-    hold?: Hold,
+    { hold, deadlineMs: callerMs = Infinity }: Terms = {},
   ): Promise<QuotaOutcome<Command['type']>> {
     const posted = (): Promise<QuotaOutcome<Command['type']>> =>
       new Promise((resolve, reject) => {
         const settle = resolve as (outcome: QuotaOutcome) => void;
         const arrivedMs = performance.now();
-        const deadlineMs = arrivedMs + this.options.limits.deadlineMs;
+        const deadlineMs = Math.min(arrivedMs + this.options.limits.deadlineMs, callerMs);
         const waits = { arrivedMs, deadlineMs, resolve: settle, reject };
         this.post({ kind: 'command', command, context, hold, attempts: [], ...waits });
       });

@@ -5,7 +5,7 @@ import { CatalogueIndex } from '../catalogue/catalogue-index.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
 import { OwnerClient } from '../forwarding/owner-client.js';
-import type { Hold, QuotaOutcome } from './mailbox.js';
+import type { QuotaOutcome, Terms } from './mailbox.js';
 import { ProjectWriter } from './project-writer.js';
 import { QuotaMetrics } from './quota-metrics.js';
 import { QuotaSnapshots } from './quota-snapshots.js';
@@ -29,7 +29,7 @@ export class QuotaLedgers implements OnModuleDestroy {
 
   /**
    * Decided by the process that the project belongs to, which asks again what `principal` may; without one, unless the
-   * program itself does it, decided here, if `hold` does not refuse it. Refuses with what the rules refuse, NOT_FOUND,
+   * program itself does it, decided here, on these terms. Refuses with what the rules refuse, NOT_FOUND,
    * IDEMPOTENCY_MISMATCH, EVENT_TOO_LARGE, OVERLOADED and the store's codes.
    */
   async run<Command extends QuotaCommand>(
@@ -37,12 +37,14 @@ export class QuotaLedgers implements OnModuleDestroy {
     command: Command,
     context: CommandContext,
     principal: Principal | null = null,
-    hold?: Hold,
+    terms: Terms = {},
   ): Promise<QuotaOutcome<Command['type']>> {
-    const answered = await this.owners.run(projectId, command, context, principal).catch((error: unknown) => {
-      throw asRefusal(error);
-    });
-    if (answered === undefined) return this.runHere(projectId, command, context, hold);
+    const answered = await this.owners
+      .run(projectId, command, context, principal, terms.deadlineMs)
+      .catch((error: unknown) => {
+        throw asRefusal(error);
+      });
+    if (answered === undefined) return this.runHere(projectId, command, context, terms);
     if (answered.position !== null) this.acknowledged.note(this.tenantOf(projectId), answered.position);
     return answered;
   }
@@ -52,9 +54,9 @@ export class QuotaLedgers implements OnModuleDestroy {
     projectId: string,
     command: Command,
     context: CommandContext,
-    hold?: Hold,
+    terms: Terms = {},
   ): Promise<QuotaOutcome<Command['type']>> {
-    return this.writer(projectId).run(command, context, hold);
+    return this.writer(projectId).run(command, context, terms);
   }
 
   /** What memory holds of the project now, confirmed or not: whoever acts on it holds the command to it. */
