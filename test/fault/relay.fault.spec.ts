@@ -80,18 +80,23 @@ if (why !== undefined) process.stdout.write(`The relay through the loss of broke
   let database: pg.Pool;
   let store: PostgresEventStore;
   const relays: RelayProcess[] = [];
+  /** What was started, the last one first, so that a start that fails leaves nothing behind. */
+  const ends: (() => Promise<unknown>)[] = [];
 
   beforeAll(async () => {
-    [cluster, ledger] = await Promise.all([KafkaCluster.start(3), startEmbeddedLedger()]);
+    ledger = await startEmbeddedLedger();
+    ends.unshift(() => ledger.stop());
+    cluster = await KafkaCluster.start(3);
+    ends.unshift(() => cluster.stop());
     database = new pg.Pool({ ...ledger.program, max: 4 });
     database.on('error', () => undefined);
+    ends.unshift(() => database.end());
     store = new PostgresEventStore({ connection: ledger.program });
+    ends.unshift(() => store.close());
   }, TIME_MAX_MS);
   afterAll(async () => {
     await Promise.all(relays.map((relay) => relay.kill()));
-    await store.close();
-    await database.end();
-    await Promise.all([cluster.stop(), ledger.stop()]);
+    for (const end of ends) await end();
   });
 
   const aRelay = (pages: object): RelayProcess => {

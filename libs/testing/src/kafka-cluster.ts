@@ -137,7 +137,8 @@ export class KafkaCluster {
   }
 
   private async format(): Promise<void> {
-    const clusterId = randomBytes(16).toString('base64url');
+    // The tool would take an id that begins with a hyphen for an option.
+    const clusterId = Buffer.from([0, ...randomBytes(15)]).toString('base64url');
     await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
     const user: string[] = [];
     if (this.secured !== undefined) {
