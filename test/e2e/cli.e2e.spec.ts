@@ -86,8 +86,8 @@ describe('the command line beside a running Steward', () => {
 
   it('retires no version of a key file that is current, unknown or in use', async () => {
     for (const [kind, version, why] of [
-      ['kek', '1', 'version 1 is the current one'],
-      ['pepper', '1', 'version 1 is the current one'],
+      ['kek', '1', 'Version 1 of the kek is the current one'],
+      ['pepper', '1', 'Version 1 of the pepper is the current one'],
       ['pepper', '7', 'There is no version 7 of the pepper'],
     ] as const) {
       const { code, stderr } = await cli('admin', 'retire-version', kind, version);
