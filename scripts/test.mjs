@@ -14,5 +14,6 @@ await sideBySide(
   { tellAll: true },
 );
 await alone(jest('int', '--maxWorkers=2'));
-await alone(jest('e2e', '--runInBand'));
+// Whole programs mostly wait, for one another and for the clock.
+await alone(jest('e2e', '--maxWorkers=2'));
 conclude();
