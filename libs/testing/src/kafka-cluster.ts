@@ -61,7 +61,7 @@ export class KafkaCluster {
 
   /** Resolves when every broker has registered. `whyNoKafka` tells beforehand whether it can. */
   static async start(brokerCount: 1 | 3, secured?: SecuredListener): Promise<KafkaCluster> {
-    const jars = await kafkaJars();
+    const jars = kafkaJars();
     const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));
     const ports = await freePorts(3 * brokerCount);
     const members = Array.from({ length: brokerCount }, (_, n) => ({

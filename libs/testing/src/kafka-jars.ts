@@ -1,16 +1,15 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 
 const POM = fileURLToPath(new URL('../../../deploy/kafka/pom.xml', import.meta.url));
 const CACHE = fileURLToPath(new URL('../../../node_modules/.cache/steward-kafka', import.meta.url));
 /** What a broker of Kafka 4 needs at least. */
 const JAVA_MAJOR_MIN = 17;
-const INSTALL_MS_MAX = 300_000;
+const FETCH_MS_MAX = 300_000;
 
 const answers = (command: string, args: readonly string[]): string | undefined => {
   try {
@@ -20,41 +19,54 @@ const answers = (command: string, args: readonly string[]): string | undefined =
   }
 };
 
-/** One folder a version of the pom, so that another version of Kafka never meets the jars of the last. */
-const jarFolder = (): string => join(CACHE, createHash('sha256').update(readFileSync(POM)).digest('hex').slice(0, 16));
+/** The folder of the jars: one a version of the pom, so that another version of Kafka never meets those of the last. */
+export const kafkaJars = (): string =>
+  join(CACHE, createHash('sha256').update(readFileSync(POM)).digest('hex').slice(0, 16));
+
+/** By Maven, into the folder of the jars. Two that fetch at once do not meet. Throws what Maven says. */
+function fetchJars(): void {
+  mkdirSync(CACHE, { recursive: true });
+  const fetched = mkdtempSync(join(CACHE, 'fetching-'));
+  const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${fetched}`];
+  // Java takes the home of the account and knows nothing of HOME, and some accounts have none.
+  const home = `-Duser.home=${homedir()}`;
+  try {
+    execFileSync('mvn', ['-q', '-B', '-Dstyle.color=never', home, '-f', POM, ...goal], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: FETCH_MS_MAX,
+    });
+    // Another one may have been quicker; its jars are the same.
+    if (!existsSync(kafkaJars())) renameSync(fetched, kafkaJars());
+  } catch (error) {
+    if (!existsSync(kafkaJars())) throw error;
+  } finally {
+    rmSync(fetched, { recursive: true, force: true });
+  }
+}
 
 function missing(): string | undefined {
   const [, major] = /^(?:openjdk|java) (\d+)/m.exec(answers('java', ['--version']) ?? '') ?? [];
   if (!(Number(major) >= JAVA_MAJOR_MIN)) return `Java ${JAVA_MAJOR_MIN} or later is not installed`;
-  if (!existsSync(jarFolder()) && answers('mvn', ['--version']) === undefined)
-    return 'Maven, which fetches the jars of Kafka, is not installed';
-  return undefined;
+  if (existsSync(kafkaJars())) return undefined;
+  if (answers('mvn', ['--version']) === undefined) return 'Maven, which fetches the jars of Kafka, is not installed';
+  try {
+    fetchJars();
+    return undefined;
+  } catch (error) {
+    const { stdout } = error as { stdout?: unknown };
+    const [said = 'it did not end in time'] = /(?<=^\[ERROR\] ).+/m.exec(String(stdout)) ?? [];
+    return `Maven could not fetch the jars of Kafka (${said})`;
+  }
 }
 
 /**
- * Why no broker can be started here; undefined where one can. Where `STEWARD_TEST_REQUIRE` names kafka a reason is thrown,
- * so that a build that must test on a real broker never passes without.
+ * Why no broker can be started here; undefined where one can, and then its jars are there. Where `STEWARD_TEST_REQUIRE`
+ * names kafka a reason is thrown, so that a build that must test on a real broker never passes without.
  */
 export function whyNoKafka(): string | undefined {
   const reason = missing();
   const required = (process.env['STEWARD_TEST_REQUIRE'] ?? '').split(',').map((part) => part.trim());
   if (reason !== undefined && required.includes('kafka')) throw new Error(`Kafka is required: ${reason}.`);
   return reason;
-}
-
-/** The folder of the jars, fetched by Maven at the first use. Two that fetch at once do not meet. */
-export async function kafkaJars(): Promise<string> {
-  const folder = jarFolder();
-  if (existsSync(folder)) return folder;
-  await mkdir(CACHE, { recursive: true });
-  const fetched = await mkdtemp(join(CACHE, 'fetching-'));
-  const goal = ['dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${fetched}`];
-  try {
-    await promisify(execFile)('mvn', ['-q', '-B', '-f', POM, ...goal], { timeout: INSTALL_MS_MAX });
-    // Another one may have been quicker; its jars are the same.
-    await rename(fetched, folder).catch(() => undefined);
-  } finally {
-    await rm(fetched, { recursive: true, force: true });
-  }
-  return folder;
 }
