@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { stripVTControlCharacters } from 'node:util';
 
 const POM = fileURLToPath(new URL('../../../deploy/kafka/pom.xml', import.meta.url));
 const CACHE = fileURLToPath(new URL('../../../node_modules/.cache/steward-kafka', import.meta.url));
@@ -31,7 +32,7 @@ function fetchJars(): void {
   // Java takes the home of the account and knows nothing of HOME, and some accounts have none.
   const home = `-Duser.home=${homedir()}`;
   try {
-    execFileSync('mvn', ['-q', '-B', '-Dstyle.color=never', home, '-f', POM, ...goal], {
+    execFileSync('mvn', ['-q', '-B', home, '-f', POM, ...goal], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: FETCH_MS_MAX,
@@ -55,7 +56,8 @@ function missing(): string | undefined {
     return undefined;
   } catch (error) {
     const { stdout } = error as { stdout?: unknown };
-    const [said = 'it did not end in time'] = /(?<=^\[ERROR\] ).+/m.exec(String(stdout)) ?? [];
+    const [said = 'it did not end in time'] =
+      /(?<=^\[ERROR\] ).+/m.exec(stripVTControlCharacters(String(stdout))) ?? [];
     return `Maven could not fetch the jars of Kafka (${said})`;
   }
 }
