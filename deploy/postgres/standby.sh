@@ -2,7 +2,8 @@
 # A standby: copies the primary at the first start and follows it from then on. $1 is its name, as the primary knows it.
 set -euo pipefail
 umask 077
-export PGPASSFILE=/tmp/replication.pgpass
+PGPASSFILE=$(mktemp)
+export PGPASSFILE
 printf '*:*:*:steward_replication:%s\n' "$(cat /run/secrets/postgres-replication-password)" >"$PGPASSFILE"
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   # What a copy that broke off has left behind would be refused.
