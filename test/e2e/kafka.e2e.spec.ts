@@ -9,7 +9,7 @@ import {
   type ExternalPostgres,
   startExternalPostgres,
   StewardProcess,
-  whyNoKafka,
+  describeOnKafka,
 } from '#libs/testing';
 import pg from 'pg';
 import { KafkaCluster } from '../../libs/testing/src/kafka-cluster.js';
@@ -26,10 +26,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
   }
 }
 
-const why = whyNoKafka();
-if (why !== undefined) process.stdout.write(`Steward with Kafka: left out, for ${why}\n`);
-
-(why === undefined ? describe : describe.skip)('Steward with Kafka', () => {
+describeOnKafka('Steward with Kafka', () => {
   let cluster: KafkaCluster;
   let postgres: ExternalPostgres;
   let steward: StewardProcess;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ensureTopics, eventTopics, openKafka, type TopicSettings } from '#libs/kafka';
 import { PostgresEventStore } from '#libs/postgres';
-import { whyNoKafka } from '#libs/testing';
+import { describeOnKafka } from '#libs/testing';
 import type { Kafka } from 'kafkajs';
 import pg from 'pg';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../libs/postgres/src/testing/embedded-ledger.js';
@@ -71,10 +71,7 @@ class RelayProcess {
   }
 }
 
-const why = whyNoKafka();
-if (why !== undefined) process.stdout.write(`The relay through the loss of brokers: left out, for ${why}\n`);
-
-(why === undefined ? describe : describe.skip)('the relay through the loss of brokers', () => {
+describeOnKafka('the relay through the loss of brokers', () => {
   let cluster: KafkaCluster;
   let ledger: EmbeddedLedger;
   let database: pg.Pool;

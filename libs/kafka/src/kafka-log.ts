@@ -23,7 +23,7 @@ export function logInto(log: KafkaLog, nowMs: () => number = () => performance.n
   const kinds = new Map<string, Kind>();
   return () =>
     ({ namespace, level, log: entry }) => {
-      const { message, broker, error, groupId } = entry as unknown as Record<string, unknown>;
+      const { message, broker, error, groupId }: Record<string, unknown> = entry;
       const text = String(message);
       const fields = { namespace, broker, error: typeof error === 'string' ? error : undefined, groupId };
       if (level !== logLevel.ERROR && level !== logLevel.WARN) {

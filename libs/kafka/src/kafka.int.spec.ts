@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
-import { whyNoKafka } from '#libs/testing';
+import { describeOnKafka } from '#libs/testing';
 import { loopbackCertificate } from '../../kurrentdb/src/testing/loopback-certificate.js';
 import { KafkaCluster } from '../../testing/src/kafka-cluster.js';
 import { deadLetterTopic, EventConsumer, type EventConsumerOptions, type IncomingMessage } from './event-consumer.js';
@@ -16,9 +16,6 @@ import { ensureTopics } from './topics.js';
 const WAIT_MS_MAX = 60_000;
 const silent = { debug: (): void => undefined, warn: (): void => undefined };
 
-const why = whyNoKafka();
-if (why !== undefined) process.stdout.write(`Publisher and consumer on a real Kafka: left out, for ${why}\n`);
-
 async function until(what: string, holds: () => boolean): Promise<void> {
   const deadline = performance.now() + WAIT_MS_MAX;
   while (!holds()) {
@@ -27,7 +24,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
   }
 }
 
-(why === undefined ? describe : describe.skip)('publisher and consumer on a real Kafka', () => {
+describeOnKafka('publisher and consumer on a real Kafka', () => {
   const user = { username: 'steward', password: 'hunter2' };
   let cluster: KafkaCluster;
   let folder: string;

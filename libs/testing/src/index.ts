@@ -8,4 +8,4 @@ export * from './external-postgres.js';
 export * from './scratch-ledger.js';
 export * from './tcp-proxy.js';
 export * from './free-ports.js';
-export { whyNoKafka } from './kafka-jars.js';
+export { describeOnKafka } from './kafka-jars.js';

@@ -59,7 +59,7 @@ export class KafkaCluster {
     private readonly secured: SecuredListener | undefined,
   ) {}
 
-  /** Resolves when every broker has registered. `whyNoKafka` tells beforehand whether it can. */
+  /** Resolves when every broker has registered. For suites of `describeOnKafka`, which know that it can. */
   static async start(brokerCount: 1 | 3, secured?: SecuredListener): Promise<KafkaCluster> {
     const jars = kafkaJars();
     const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));

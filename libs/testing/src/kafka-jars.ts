@@ -66,9 +66,20 @@ function missing(): string | undefined {
  * Why no broker can be started here; undefined where one can, and then its jars are there. Where `STEWARD_TEST_REQUIRE`
  * names kafka a reason is thrown, so that a build that must test on a real broker never passes without.
  */
-export function whyNoKafka(): string | undefined {
+function whyNoKafka(): string | undefined {
   const reason = missing();
   const required = (process.env['STEWARD_TEST_REQUIRE'] ?? '').split(',').map((part) => part.trim());
   if (reason !== undefined && required.includes('kafka')) throw new Error(`Kafka is required: ${reason}.`);
   return reason;
+}
+
+/** A suite that needs real brokers. Where none can be started it is left out, and the report says of each why. */
+export function describeOnKafka(name: string, define: () => void): void {
+  const reason = whyNoKafka();
+  if (reason === undefined) {
+    describe(name, define);
+    return;
+  }
+  process.stdout.write(`${name}: left out, for ${reason}\n`);
+  describe.skip(`${name} (left out, for ${reason})`, define);
 }

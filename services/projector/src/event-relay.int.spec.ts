@@ -2,7 +2,7 @@ import pg from 'pg';
 import type { Kafka } from 'kafkajs';
 import { ensureTopics, EventPublisher, eventTopics, openKafka, type OutgoingMessage } from '#libs/kafka';
 import { PostgresEventStore } from '#libs/postgres';
-import { freePorts, whyNoKafka } from '#libs/testing';
+import { freePorts, describeOnKafka } from '#libs/testing';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../../libs/postgres/src/testing/embedded-ledger.js';
 import { KafkaCluster } from '../../../libs/testing/src/kafka-cluster.js';
 import { EventRelay } from './event-relay.js';
@@ -13,10 +13,7 @@ const REACH_MS_MAX = 60_000;
 const PARTITIONS = 4;
 const silent = { debug: (): void => undefined, warn: (): void => undefined };
 
-const why = whyNoKafka();
-if (why !== undefined) process.stdout.write(`The relay on a real Kafka: left out, for ${why}\n`);
-
-(why === undefined ? describe : describe.skip)('the relay to Kafka', () => {
+describeOnKafka('the relay to Kafka', () => {
   let cluster: KafkaCluster;
   let ledger: EmbeddedLedger;
   let database: pg.Pool;
