@@ -1,4 +1,5 @@
-import { parseEventStoreUrl, KurrentEventStore } from '#libs/kurrentdb';
+import { KurrentEventStore, parseEventStoreUrl } from '#libs/kurrentdb';
+import { isRequired } from '#libs/testing';
 import type { Capability, StoreUnderTest } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 import { kurrentStoreUnderTest } from './kurrent-store.js';
@@ -43,6 +44,7 @@ const server: RealServer | undefined =
   given === '' ? await startContainer() : { url: given, stop: () => Promise.resolve() };
 
 if (server === undefined) {
+  if (isRequired('kurrentdb')) throw new Error('KurrentDB is required: no real server is at hand.');
   process.stdout.write(
     'Event store contract on KurrentDB (real): left out, for neither STEWARD_TEST_EVENTSTORE_URL nor a container engine is at hand\n',
   );

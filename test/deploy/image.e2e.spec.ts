@@ -1,6 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { isRequired } from '#libs/testing';
 
 const TAG = 'steward:test';
 const BUILD_MS_MAX = 900_000;
@@ -14,8 +15,7 @@ function whyNoDocker(): string | undefined {
     return undefined;
   } catch {
     const reason = 'no Docker engine answers here';
-    const required = (process.env['STEWARD_TEST_REQUIRE'] ?? '').split(',').map((part) => part.trim());
-    if (required.includes('docker')) throw new Error(`Docker is required: ${reason}.`);
+    if (isRequired('docker')) throw new Error(`Docker is required: ${reason}.`);
     return reason;
   }
 }

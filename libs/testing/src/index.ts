@@ -9,3 +9,4 @@ export * from './scratch-ledger.js';
 export * from './tcp-proxy.js';
 export * from './free-ports.js';
 export { describeOnKafka } from './kafka-jars.js';
+export { isRequired } from './required-part.js';

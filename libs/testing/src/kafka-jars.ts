@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
+import { isRequired } from './required-part.js';
 
 const POM = fileURLToPath(new URL('../../../deploy/kafka/pom.xml', import.meta.url));
 const CACHE = fileURLToPath(new URL('../../../node_modules/.cache/steward-kafka', import.meta.url));
@@ -68,8 +69,7 @@ function missing(): string | undefined {
  */
 function whyNoKafka(): string | undefined {
   const reason = missing();
-  const required = (process.env['STEWARD_TEST_REQUIRE'] ?? '').split(',').map((part) => part.trim());
-  if (reason !== undefined && required.includes('kafka')) throw new Error(`Kafka is required: ${reason}.`);
+  if (reason !== undefined && isRequired('kafka')) throw new Error(`Kafka is required: ${reason}.`);
   return reason;
 }
 
