@@ -1,5 +1,5 @@
 import type { PoolClient } from 'pg';
-import type { Database } from '../../libs/postgres/src/projections/transaction.js';
+import type { Database } from '../../libs/postgres/src/transaction.js';
 
 export type Moment = 'before' | 'after';
 

@@ -10,7 +10,7 @@ import {
   type Projection,
   type StoredEvent,
 } from '#libs/eventsourcing';
-import type { Database } from '../../libs/postgres/src/projections/transaction.js';
+import type { Database } from '../../libs/postgres/src/transaction.js';
 
 export const codec = new Codec(eventTypes, new MemoryDataKeys());
 

@@ -12,7 +12,7 @@ import {
 import { type LeaseTimes, PostgresEventStore, ReactorHost, type ReactorListener } from '#libs/postgres';
 import { createScratchLedger, type ExternalPostgres, type ScratchLedger, startExternalPostgres } from '#libs/testing';
 import pg from 'pg';
-import type { Database } from '../../libs/postgres/src/projections/transaction.js';
+import type { Database } from '../../libs/postgres/src/transaction.js';
 import { FaultyDatabase, type Moment } from './faulty-database.js';
 import { append, codec, disabled, enabled, streamOf } from './projection-fixture.js';
 

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type EventStore, type FollowPage, type Position, PositionWatch, UnknownEvent } from '#libs/eventsourcing';
+import { type EventStore, type FollowPage, type Position, PositionWatch } from '#libs/eventsourcing';
 import { type EventPublisher, messageOf, orAborted } from '#libs/kafka';
 import {
+  leadUntilStopped,
   Lease,
   LEASE_TIMES,
   LeaseSession,
@@ -14,8 +14,6 @@ import {
 
 const RELAY = 'kafka';
 const PAGE_EVENTS_MAX = 500;
-const RESTART_MS_MIN = 100;
-const RESTART_MS_MAX = 5_000;
 
 export interface EventRelayOptions {
   readonly database: ProjectionHostOptions['database'];
@@ -91,30 +89,15 @@ export class EventRelay {
     if (this.current !== 'failed') this.current = 'stopped';
   }
 
-  private get isStopping(): boolean {
-    return this.stopping.signal.aborted;
-  }
-
   private async run(): Promise<void> {
-    const { signal } = this.stopping;
-    let pauseMs = RESTART_MS_MIN;
-    while (!signal.aborted) {
-      const startedMs = performance.now();
-      try {
-        await this.lead();
-      } catch (thrown) {
-        const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-        if (error instanceof UnknownEvent) {
-          this.current = 'failed';
-          this.options.onFailure?.(error);
-          return;
-        }
-        if (!this.isStopping && !(error instanceof RelayDeposed)) this.options.onRetry?.(error);
-      }
-      const wentWell = performance.now() - startedMs > RESTART_MS_MAX;
-      pauseMs = wentWell ? RESTART_MS_MIN : Math.min(pauseMs * 2, RESTART_MS_MAX);
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
-    }
+    const failure = await leadUntilStopped(() => this.lead(), {
+      signal: this.stopping.signal,
+      isExpected: (error) => error instanceof RelayDeposed,
+      onRetry: this.options.onRetry,
+    });
+    if (failure === undefined) return;
+    this.current = 'failed';
+    this.options.onFailure?.(failure);
   }
 
   private async lead(): Promise<void> {

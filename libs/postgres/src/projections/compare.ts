@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import { type Codec, type EventStore, openEvents, type Position, type Projection } from '#libs/eventsourcing';
 import { beginGeneration, type Checkpoint, dropBuilding, liveCheckpoint, physicalTables } from './generations.js';
-import { Lease, LEASE_TIMES, LeaseSession } from './lease.js';
+import { Lease, LEASE_TIMES, LeaseSession } from '../leases/lease.js';
 import { applyPage, applyWithin } from './page.js';
 import { PAGE_EVENTS_MAX, RebuildRunning } from './rebuild.js';
-import { type Database, inTransaction } from './transaction.js';
+import { type Database, inTransaction } from '../transaction.js';
 
 const ROUNDS_MAX = 100;
 const LAST_PAGES_MAX = 5;

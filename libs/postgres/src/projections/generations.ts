@@ -1,7 +1,7 @@
 import { escapeIdentifier, type PoolClient } from 'pg';
 import type { Position, Projection } from '#libs/eventsourcing';
-import type { Database } from './transaction.js';
-import { inTransaction, sqlStateOf } from './transaction.js';
+import type { Database } from '../transaction.js';
+import { inTransaction, sqlStateOf } from '../transaction.js';
 
 /** A generation of a projection's tables and how far it has come. */
 export interface Checkpoint {

@@ -11,7 +11,7 @@ import {
   UnknownEvent,
 } from '#libs/eventsourcing';
 import { type Checkpoint, moveCheckpoint, physicalTables } from './generations.js';
-import { type Database, inTransaction, isTransient, reasonOf } from './transaction.js';
+import { type Database, inTransaction, isTransient, reasonOf } from '../transaction.js';
 
 export interface PageContext {
   readonly database: Database;

@@ -1,7 +1,7 @@
 import type { EventStore, Position } from '#libs/eventsourcing';
 import { lockLive, physicalTables } from './generations.js';
 import { applyOne, type PageContext } from './page.js';
-import { type Database, inTransaction, isTransient, reasonOf } from './transaction.js';
+import { type Database, inTransaction, isTransient, reasonOf } from '../transaction.js';
 
 const RETRY_EVENTS_MAX = 1_000;
 const ATTEMPTS_MAX = 5;

@@ -7,11 +7,11 @@ import {
   type Projection,
   type StoredEvent,
 } from '#libs/eventsourcing';
-import { LEASE_TIMES, LeaseSession, type LeaseTimes } from './lease.js';
+import { LEASE_TIMES, LeaseSession, type LeaseTimes } from '../leases/lease.js';
 import { listParked, type ParkedEvent, retryParked, type RetryResult, skipParked } from './parking.js';
 import { ProjectionRunner } from './projection-runner.js';
 import { rebuild, type RebuildProgress, type RebuildResult } from './rebuild.js';
-import type { Database } from './transaction.js';
+import type { Database } from '../transaction.js';
 
 const HEAD_EVERY_MS = 1_000;
 const POLL_MS = 20;

@@ -10,10 +10,12 @@ import {
   UnknownEvent,
 } from '#libs/eventsourcing';
 import { adoptCheckpoint, type Checkpoint, dropRetired, ensureLive, moveCheckpoint } from './generations.js';
-import { Lease, type LeaseSession, type LeaseTimes } from './lease.js';
+import { leadUntilStopped } from '../leases/lead-until-stopped.js';
+import { Lease, type LeaseSession, type LeaseTimes } from '../leases/lease.js';
 import { applyPage, type PageContext } from './page.js';
 import { PAGE_EVENTS_MAX, rebuild, RebuildRunning, RETIRED_GRACE_MS } from './rebuild.js';
-import { asError } from './transaction.js';
+import { settledWithin } from '../settled-within.js';
+import { asError } from '../transaction.js';
 
 /** Pages without an event of the projection move its stored checkpoint this often at most. */
 const QUIET_CHECKPOINT_MS = 50;
@@ -95,23 +97,15 @@ export class ProjectionRunner {
   }
 
   private async run(): Promise<void> {
-    let pauseMs = 0;
-    while (!this.stopping.signal.aborted) {
-      try {
-        await this.lead();
-        pauseMs = 0;
-      } catch (error) {
-        if (error instanceof UnknownEvent) {
-          this.current = 'failed';
-          this.failed = error;
-          this.options.onFailure?.(error);
-          return;
-        }
-        if (!(error instanceof RebuildRunning)) this.options.onRetry?.(asError(error));
-        pauseMs = Math.min(Math.max(100, pauseMs * 2), RETRY_MS_MAX);
-      }
-      if (pauseMs > 0) await this.pause(pauseMs);
-    }
+    const failure = await leadUntilStopped(() => this.lead(), {
+      signal: this.stopping.signal,
+      isExpected: (error) => error instanceof RebuildRunning,
+      onRetry: this.options.onRetry,
+    });
+    if (failure === undefined) return;
+    this.current = 'failed';
+    this.failed = failure;
+    this.options.onFailure?.(failure);
   }
 
   private async lead(): Promise<void> {
@@ -230,18 +224,4 @@ export class ProjectionRunner {
   private async pause(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
-}
-
-/** Undefined once `ms` have gone by; the promise itself goes on. */
-function settledWithin<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      resolve(undefined);
-    }, ms);
-    promise
-      .finally(() => {
-        clearTimeout(timer);
-      })
-      .then(resolve, reject);
-  });
 }

@@ -9,9 +9,9 @@ import {
   lockLive,
   switchGenerations,
 } from './generations.js';
-import { Lease, type LeaseSession, type LeaseTimes } from './lease.js';
+import { Lease, type LeaseSession, type LeaseTimes } from '../leases/lease.js';
 import { applyPage, applyWithin, type PageContext } from './page.js';
-import { inTransaction, isTransient, sqlStateOf } from './transaction.js';
+import { inTransaction, isTransient, sqlStateOf } from '../transaction.js';
 
 export const PAGE_EVENTS_MAX = 1_000;
 /** How long the tables of a retired generation stand at least. */

@@ -1,6 +1,6 @@
 import type { PoolClient } from 'pg';
 import type { Position, RecordedEvent } from '#libs/eventsourcing';
-import { type Database, inTransaction } from '../projections/transaction.js';
+import { type Database, inTransaction } from '../transaction.js';
 
 /** How far a reactor has come, and the keys of the events that wait behind it. */
 export interface ReactorCheckpoint {

@@ -1,6 +1,6 @@
 import type { Codec, EventStore, Position, Reactor, RecordedEvent } from '#libs/eventsourcing';
-import { LEASE_TIMES, LeaseSession, type LeaseTimes } from '../projections/lease.js';
-import type { Database } from '../projections/transaction.js';
+import { LEASE_TIMES, LeaseSession, type LeaseTimes } from '../leases/lease.js';
+import type { Database } from '../transaction.js';
 import { ReactorRunner, type ReactorState } from './reactor-runner.js';
 
 /** What a host has to say; nobody has to listen. */

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Codec,
   type EventStore,
@@ -8,17 +7,17 @@ import {
   PositionWatch,
   type Reactor,
   type RecordedEvent,
-  UnknownEvent,
 } from '#libs/eventsourcing';
-import { Lease, type LeaseSession, type LeaseTimes } from '../projections/lease.js';
-import { asError, type Database, reasonOf } from '../projections/transaction.js';
+import { leadUntilStopped } from '../leases/lead-until-stopped.js';
+import { Lease, type LeaseSession, type LeaseTimes } from '../leases/lease.js';
+import { settledWithin } from '../settled-within.js';
+import { asError, type Database, reasonOf } from '../transaction.js';
 import { ReactorCheckpoints, ReactorDeposed, type WaitingEvent } from './reactor-checkpoint.js';
 
 const PAGE_EVENTS_MAX = 100;
 /** Without anything to react to the stored checkpoint moves this often, so that it costs no write an append. */
 const QUIET_CHECKPOINT_MS = 10_000;
-const RESTART_MS_MIN = 100;
-const RESTART_MS_MAX = 5_000;
+const TIMER_MS_MAX = 60_000;
 
 export interface ReactorRunnerOptions {
   readonly database: Database;
@@ -103,24 +102,14 @@ export class ReactorRunner {
   }
 
   private async run(): Promise<void> {
-    const { signal } = this.stopping;
-    let pauseMs = RESTART_MS_MIN;
-    while (!signal.aborted) {
-      const startedMs = performance.now();
-      try {
-        await this.lead();
-      } catch (error) {
-        if (error instanceof UnknownEvent) {
-          this.current = 'failed';
-          this.options.onFailure?.(error);
-          return;
-        }
-        if (!(error instanceof ReactorDeposed)) this.options.onRetry?.(asError(error));
-      }
-      const wentWell = performance.now() - startedMs > RESTART_MS_MAX;
-      pauseMs = wentWell ? RESTART_MS_MIN : Math.min(pauseMs * 2, RESTART_MS_MAX);
-      await sleep(pauseMs, undefined, { signal }).catch(() => undefined);
-    }
+    const failure = await leadUntilStopped(() => this.lead(), {
+      signal: this.stopping.signal,
+      isExpected: (error) => error instanceof ReactorDeposed,
+      onRetry: this.options.onRetry,
+    });
+    if (failure === undefined) return;
+    this.current = 'failed';
+    this.options.onFailure?.(failure);
   }
 
   private async lead(): Promise<void> {
@@ -177,7 +166,7 @@ export class ReactorRunner {
     try {
       let awaited = pages.next();
       while (!leading.signal.aborted) {
-        const next = await settledBy(awaited, leading.retryAtMs);
+        const next = await settledWithin(awaited, waitMsOf(leading));
         if (next?.done === true) return;
         if (next !== undefined) {
           await this.take(leading, next.value);
@@ -265,19 +254,5 @@ export class ReactorRunner {
 
 const isAborted = ({ signal }: Leading): boolean => signal.aborted;
 
-const TIMER_MS_MAX = 60_000;
-
-/** Undefined once the time has come; the promise itself goes on. */
-function settledBy<T>(promise: Promise<T>, atMs: number): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const waitMs = Math.max(0, Math.min(atMs - performance.now(), TIMER_MS_MAX));
-    const timer = setTimeout(() => {
-      resolve(undefined);
-    }, waitMs);
-    promise
-      .finally(() => {
-        clearTimeout(timer);
-      })
-      .then(resolve, reject);
-  });
-}
+/** Until the first of the waiting events is due. */
+const waitMsOf = ({ retryAtMs }: Leading): number => Math.max(0, Math.min(retryAtMs - performance.now(), TIMER_MS_MAX));

@@ -1,5 +1,5 @@
 import type { Position } from '#libs/eventsourcing';
-import type { Database } from '../projections/transaction.js';
+import type { Database } from '../transaction.js';
 
 /** Another process has taken the relay over: it publishes again whatever this one did not record. */
 export class RelayDeposed extends Error {

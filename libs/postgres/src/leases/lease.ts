@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { withDeadline } from '#libs/eventsourcing';
-import { asError, type Database } from './transaction.js';
+import { asError, type Database } from '../transaction.js';
 
 export interface LeaseTimes {
   /** How long a holder that is silent keeps its lease, ms. */
