@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { openKafka } from '#libs/kafka';
+import { KafkaCluster, openKafka } from '#libs/kafka';
 import {
   aKey,
   aProject,
@@ -12,7 +12,6 @@ import {
   describeOnKafka,
 } from '#libs/testing';
 import pg from 'pg';
-import { KafkaCluster } from '../../libs/testing/src/kafka-cluster.js';
 import { consumeAll } from '../../services/projector/src/testing/consumed-events.js';
 
 const WAIT_MS_MAX = 60_000;

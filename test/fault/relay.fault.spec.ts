@@ -3,13 +3,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ensureTopics, eventTopics, openKafka, type TopicSettings } from '#libs/kafka';
+import { ensureTopics, eventTopics, KafkaCluster, openKafka, type TopicSettings } from '#libs/kafka';
 import { PostgresEventStore } from '#libs/postgres';
 import { describeOnKafka } from '#libs/testing';
 import type { Kafka } from 'kafkajs';
 import pg from 'pg';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../libs/postgres/src/testing/embedded-ledger.js';
-import { KafkaCluster } from '../../libs/testing/src/kafka-cluster.js';
 import { consumeAll, judge, type Verdict } from '../../services/projector/src/testing/consumed-events.js';
 import { PRIVATE_COMMENT, writeManyEvents } from '../../services/projector/src/testing/many-events.js';
 

@@ -1,4 +1,8 @@
 export { orAborted } from './abortable.js';
+export { type SecuredListener } from './embedded/broker-settings.js';
+export { freePorts } from './embedded/free-ports.js';
+export { KafkaCluster, type KafkaOptions } from './embedded/kafka-cluster.js';
+export { whyNoKafka } from './embedded/kafka-jars.js';
 export {
   type ConsumerState,
   deadLetterTopic,

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kafka } from 'kafkajs';
 import { describeOnKafka } from '#libs/testing';
 import { loopbackCertificate } from '../../kurrentdb/src/testing/loopback-certificate.js';
-import { KafkaCluster } from '../../testing/src/kafka-cluster.js';
+import { KafkaCluster } from './embedded/kafka-cluster.js';
 import { deadLetterTopic, EventConsumer, type EventConsumerOptions, type IncomingMessage } from './event-consumer.js';
 import type { OutgoingMessage } from './event-message.js';
 import { EventPublisher, PublishFailed } from './event-publisher.js';
@@ -33,7 +33,7 @@ describeOnKafka('publisher and consumer on a real Kafka', () => {
   const consumers: EventConsumer[] = [];
 
   beforeAll(async () => {
-    cluster = await KafkaCluster.start(1, { ...loopbackCertificate, ...user });
+    cluster = await KafkaCluster.start(1, { secured: { ...loopbackCertificate, ...user } });
     kafka = openKafka({ brokers: cluster.brokers }, silent);
     publisher = new EventPublisher(kafka);
     folder = await mkdtemp(join(tmpdir(), 'steward-kafka-client-'));

@@ -7,6 +7,6 @@ export * from './seeded-random.js';
 export * from './external-postgres.js';
 export * from './scratch-ledger.js';
 export * from './tcp-proxy.js';
-export * from './free-ports.js';
-export { describeOnKafka } from './kafka-jars.js';
+export { freePorts } from '../../kafka/src/embedded/free-ports.js';
+export { describeOnKafka } from './describe-on-kafka.js';
 export { isRequired } from './required-part.js';

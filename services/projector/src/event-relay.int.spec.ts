@@ -1,10 +1,9 @@
 import pg from 'pg';
 import type { Kafka } from 'kafkajs';
-import { ensureTopics, EventPublisher, eventTopics, openKafka, type OutgoingMessage } from '#libs/kafka';
+import { ensureTopics, EventPublisher, eventTopics, KafkaCluster, openKafka, type OutgoingMessage } from '#libs/kafka';
 import { PostgresEventStore } from '#libs/postgres';
 import { freePorts, describeOnKafka } from '#libs/testing';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../../libs/postgres/src/testing/embedded-ledger.js';
-import { KafkaCluster } from '../../../libs/testing/src/kafka-cluster.js';
 import { EventRelay } from './event-relay.js';
 import { consumeAll, judge } from './testing/consumed-events.js';
 import { PRIVATE_COMMENT, writeManyEvents } from './testing/many-events.js';

@@ -1,48 +1,37 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { type Admin, Kafka, logLevel } from 'kafkajs';
+import { keystoreIn, LOG_SETTINGS, type Member, type SecuredListener, settingsOf } from './broker-settings.js';
 import { freePorts } from './free-ports.js';
 import { kafkaJars } from './kafka-jars.js';
 
 const START_MS_MAX = 120_000;
 const STOP_MS_MAX = 20_000;
+const STOP_ORDERLY_MS_MAX = 8_000;
 const QUESTION_MS_MAX = 5_000;
 const LOG_CHARACTERS_MAX = 1_000;
 const HEAP = ['-Xms96m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
-const LOG_SETTINGS = `
-appender.stderr.type=Console
-appender.stderr.name=stderr
-appender.stderr.target=SYSTEM_ERR
-appender.stderr.layout.type=PatternLayout
-appender.stderr.layout.pattern=%p %c{1}: %m%n
-rootLogger.level=warn
-rootLogger.appenderRef.stderr.ref=stderr
-`;
+/** Stands beside the data of brokers that were all formatted; what is without it never held a message. */
+const FORMATTED = 'formatted';
 
-/** A listener with TLS and SASL beside the plain one. The certificate is of 127.0.0.1; it and its key are PEM. */
-export interface SecuredListener {
-  readonly cert: string;
-  readonly key: string;
-  readonly username: string;
-  readonly password: string;
-}
-
-interface Member {
-  readonly nodeId: number;
-  readonly port: number;
-  readonly securedPort: number;
-  readonly controllerPort: number;
+export interface KafkaOptions {
+  /** Where the brokers' data stay after a stop, of as many brokers as before; without it they are gone with it. */
+  readonly folder?: string;
+  readonly secured?: SecuredListener;
+  /** Told what a broker said last when it ended and nobody had asked it to. */
+  readonly onBrokerEnd?: (nodeId: number, said: string) => void;
 }
 
 /**
- * A real Apache Kafka in KRaft mode: one process a broker, on this machine only, each a controller too. It is no part of
- * the index, because whoever imports it loads the client as well.
+ * A real Apache Kafka in KRaft mode for one machine: one process a broker, each a controller too, on the loopback address
+ * only. Its ports are others at each start.
  */
 export class KafkaCluster {
   private readonly processes = new Map<number, ChildProcess>();
@@ -56,13 +45,14 @@ export class KafkaCluster {
     private readonly jars: string,
     private readonly folder: string,
     private readonly members: readonly Member[],
-    private readonly secured: SecuredListener | undefined,
+    private readonly options: KafkaOptions,
   ) {}
 
-  /** Resolves when every broker has registered. For suites of `describeOnKafka`, which know that it can. */
-  static async start(brokerCount: 1 | 3, secured?: SecuredListener): Promise<KafkaCluster> {
+  /** Resolves when every broker has registered. Throws where none can be started: `whyNoKafka` says so before. */
+  static async start(brokerCount: 1 | 3, options: KafkaOptions = {}): Promise<KafkaCluster> {
     const jars = kafkaJars();
-    const folder = await mkdtemp(join(tmpdir(), 'steward-kafka-'));
+    const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'steward-kafka-')));
+    await mkdir(folder, { recursive: true, mode: 0o700 });
     const ports = await freePorts(3 * brokerCount);
     const members = Array.from({ length: brokerCount }, (_, n) => ({
       nodeId: n + 1,
@@ -70,9 +60,9 @@ export class KafkaCluster {
       controllerPort: ports[3 * n + 1] as number,
       securedPort: ports[3 * n + 2] as number,
     }));
-    const cluster = new KafkaCluster(jars, folder, members, secured);
+    const cluster = new KafkaCluster(jars, folder, members, options);
     try {
-      await cluster.format();
+      await cluster.prepare();
       process.once('exit', cluster.endWithUs);
       for (const { nodeId } of members) cluster.spawnBroker(nodeId);
       await cluster.untilRegistered();
@@ -93,6 +83,11 @@ export class KafkaCluster {
     return this.members.map(({ securedPort }) => `127.0.0.1:${securedPort}`);
   }
 
+  /** The processes that run now, by the number of the broker. */
+  get pids(): ReadonlyMap<number, number> {
+    return new Map([...this.processes].map(([nodeId, { pid }]) => [nodeId, pid ?? 0]));
+  }
+
   /** SIGKILL; the broker's data stay. */
   async kill(nodeId: number): Promise<void> {
     await this.end(nodeId, 'SIGKILL');
@@ -104,9 +99,15 @@ export class KafkaCluster {
     this.processes.get(nodeId)?.kill('SIGSTOP');
   }
 
+  /** Starts a broker that ended; the cluster knows it some seconds later. Nothing if it runs. */
+  revive(nodeId: number): void {
+    const child = this.processes.get(nodeId);
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) this.spawnBroker(nodeId);
+  }
+
   /** Starts a broker that was killed and resolves when the cluster knows it again. */
   async restart(nodeId: number): Promise<void> {
-    this.spawnBroker(nodeId);
+    this.revive(nodeId);
     await this.untilRegistered();
   }
 
@@ -130,95 +131,48 @@ export class KafkaCluster {
     return leader;
   }
 
+  /** Ends every broker; data in a folder that was given stay. */
   async stop(): Promise<void> {
-    await Promise.all(this.members.map(({ nodeId }) => this.end(nodeId, 'SIGKILL')));
+    const isKept = this.options.folder !== undefined;
+    // Together they may wait for each other's help for ever, and what was acknowledged is written either way.
+    await Promise.all(this.members.map(({ nodeId }) => this.end(nodeId, isKept ? 'SIGTERM' : 'SIGKILL')));
     process.off('exit', this.endWithUs);
-    await rm(this.folder, { recursive: true, force: true });
+    if (!isKept) await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private async prepare(): Promise<void> {
+    const { secured } = this.options;
+    await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
+    if (secured !== undefined) await writeFile(keystoreIn(this.folder), secured.key + secured.cert, { mode: 0o600 });
+    for (const member of this.members)
+      await writeFile(this.settingsFile(member.nodeId), settingsOf(member, this.members, this.folder, secured));
+    const formatted = join(this.folder, FORMATTED);
+    if (existsSync(formatted)) return;
+    for (const name of await readdir(this.folder))
+      if (/^\d+$/.test(name)) await rm(join(this.folder, name), { recursive: true });
+    await this.format();
+    await writeFile(formatted, '');
   }
 
   private async format(): Promise<void> {
     // The tool would take an id that begins with a hyphen for an option.
     const clusterId = Buffer.from([0, ...randomBytes(15)]).toString('base64url');
-    await writeFile(join(this.folder, 'log4j2.properties'), LOG_SETTINGS);
-    const user: string[] = [];
-    if (this.secured !== undefined) {
-      const { cert, key, username, password } = this.secured;
-      await writeFile(this.keystore, key + cert, { mode: 0o600 });
-      user.push('--add-scram', `SCRAM-SHA-512=[name=${username},password=${password}]`);
-    }
+    const { secured } = this.options;
+    const scram = (user: string, password: string): string[] => [
+      '--add-scram',
+      `SCRAM-SHA-512=[name=${user},password=${password}]`,
+    ];
+    const user = secured === undefined ? [] : scram(secured.username, secured.password);
     // One after the other: three starting Java machines at once take longer on a machine of two cores.
-    for (const member of this.members) {
-      await mkdir(join(this.folder, String(member.nodeId)));
-      await writeFile(this.settingsFile(member.nodeId), this.settingsOf(member));
-      await promisify(execFile)(
-        'java',
-        this.javaArguments(
-          'kafka.tools.StorageTool',
-          'format',
-          '-t',
-          clusterId,
-          '-c',
-          this.settingsFile(member.nodeId),
-          ...user,
-        ),
-        { timeout: START_MS_MAX },
-      );
+    for (const { nodeId } of this.members) {
+      await mkdir(join(this.folder, String(nodeId)));
+      const format = ['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', this.settingsFile(nodeId), ...user];
+      await promisify(execFile)('java', this.javaArguments(...format), { timeout: START_MS_MAX });
     }
-  }
-
-  private get keystore(): string {
-    return join(this.folder, 'keystore.pem');
-  }
-
-  private securedSettings(): Record<string, string> {
-    if (this.secured === undefined) return {};
-    const { username, password } = this.secured;
-    const security = 'org.apache.kafka.common.security';
-    return {
-      'ssl.keystore.type': 'PEM',
-      'ssl.keystore.location': this.keystore,
-      'sasl.enabled.mechanisms': 'SCRAM-SHA-512,PLAIN',
-      'listener.name.secured.scram-sha-512.sasl.jaas.config': `${security}.scram.ScramLoginModule required;`,
-      'listener.name.secured.plain.sasl.jaas.config': `${security}.plain.PlainLoginModule required user_${username}="${password}";`,
-    };
   }
 
   private settingsFile(nodeId: number): string {
     return join(this.folder, `broker-${nodeId}.properties`);
-  }
-
-  private settingsOf({ nodeId, port, securedPort, controllerPort }: Member): string {
-    const secured = this.secured === undefined ? '' : `,SECURED://127.0.0.1:${securedPort}`;
-    const copies = this.members.length;
-    const inSyncMin = copies > 1 ? 2 : 1;
-    return Object.entries({
-      'process.roles': 'broker,controller',
-      'node.id': nodeId,
-      'controller.quorum.voters': this.members.map((one) => `${one.nodeId}@127.0.0.1:${one.controllerPort}`).join(),
-      listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}${secured}`,
-      'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}${secured}`,
-      'inter.broker.listener.name': 'PLAINTEXT',
-      'controller.listener.names': 'CONTROLLER',
-      'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURED:SASL_SSL',
-      ...this.securedSettings(),
-      'log.dirs': join(this.folder, String(nodeId)),
-      'auto.create.topics.enable': false,
-      'default.replication.factor': copies,
-      'min.insync.replicas': inSyncMin,
-      'offsets.topic.replication.factor': copies,
-      'offsets.topic.num.partitions': 1,
-      'transaction.state.log.replication.factor': copies,
-      'transaction.state.log.min.isr': inSyncMin,
-      'transaction.state.log.num.partitions': 1,
-      'group.initial.rebalance.delay.ms': 0,
-      'log.segment.bytes': 16_777_216,
-      // With the defaults a broker that was killed stays away for 15 seconds.
-      'broker.session.timeout.ms': copies > 1 ? 3_000 : 1_500,
-      'broker.heartbeat.interval.ms': copies > 1 ? 500 : 250,
-      'replica.lag.time.max.ms': 5_000,
-    })
-      .map(([name, value]) => `${name}=${value}\n`)
-      .join('');
   }
 
   private javaArguments(...program: string[]): string[] {
@@ -230,22 +184,32 @@ export class KafkaCluster {
     const child = spawn('java', this.javaArguments('kafka.Kafka', this.settingsFile(nodeId)), {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'pipe'],
+      // Whoever keeps the data stops the brokers too: a terminal's Ctrl-C must not reach them before.
+      detached: this.options.folder !== undefined,
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.logs.set(nodeId, ((this.logs.get(nodeId) ?? '') + text).slice(-LOG_CHARACTERS_MAX));
     });
+    // A program that cannot be executed has no exit; what waits for the broker names the cluster that does not come up.
+    child.on('error', (error) => this.logs.set(nodeId, error.message));
+    child.on('exit', () => {
+      if (this.processes.get(nodeId) === child) this.options.onBrokerEnd?.(nodeId, this.logs.get(nodeId) ?? '');
+    });
     this.processes.set(nodeId, child);
   }
 
-  private async end(nodeId: number, signal: NodeJS.Signals): Promise<void> {
+  private async end(nodeId: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const child = this.processes.get(nodeId);
     if (child === undefined) return;
     this.processes.delete(nodeId);
     this.hanging.delete(nodeId);
-    if (child.exitCode !== null || child.signalCode !== null) return;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit', { signal: AbortSignal.timeout(STOP_MS_MAX) });
     child.kill(signal);
-    await ended;
+    const impatience = setTimeout(() => child.kill('SIGKILL'), STOP_ORDERLY_MS_MAX);
+    await ended.finally(() => {
+      clearTimeout(impatience);
+    });
   }
 
   private async untilRegistered(): Promise<void> {
