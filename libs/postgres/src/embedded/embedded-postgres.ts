@@ -26,7 +26,7 @@ import {
 } from './postmaster.js';
 import { DATABASE, ensureRoles, OWNER, PROGRAM } from './roles.js';
 import { keepLogLimited, limitLog, logSince, sizeOf } from './server-log.js';
-import { clusterName, PORT } from './settings.js';
+import { clusterName, CONNECTIONS_MAX, PORT } from './settings.js';
 
 /** What the supervisor says; pino's Logger is one. */
 export interface EmbeddedLog {
@@ -41,6 +41,8 @@ export interface EmbeddedOptions {
   readonly log: EmbeddedLog;
   /** How long recovery may take until the server answers; 5 min unless told. */
   readonly startMsMax?: number;
+  /** For whoever runs several programs on it; 60 unless told. */
+  readonly connectionsMax?: number;
 }
 
 export interface EmbeddedConnection {
@@ -80,8 +82,9 @@ const configOf = (socketDir: string, user: string): ClientConfig => ({
   database: DATABASE,
 });
 
+/** The user stands behind the question mark, for a URL that names one and no host is none to most parsers. */
 const urlOf = (socketDir: string, user: string): string =>
-  `postgresql://${user}@/${DATABASE}?host=${encodeURIComponent(socketDir)}&port=${PORT}`;
+  `postgresql:///${DATABASE}?host=${encodeURIComponent(socketDir)}&port=${PORT}&user=${user}`;
 
 const connectionOf = (socketDir: string): EmbeddedConnection => ({
   programConfig: configOf(socketDir, PROGRAM),
@@ -122,6 +125,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
       log: options.log,
       logFile: join(dataDir, 'postgres.log'),
       startMsMax: options.startMsMax ?? START_MS_MAX,
+      connectionsMax: options.connectionsMax ?? CONNECTIONS_MAX,
     });
     await server.begin();
     return server;
@@ -139,6 +143,7 @@ interface SupervisedParts {
   readonly log: EmbeddedLog;
   readonly logFile: string;
   readonly startMsMax: number;
+  readonly connectionsMax: number;
 }
 
 class Supervised implements EmbeddedPostgres {
@@ -200,9 +205,10 @@ class Supervised implements EmbeddedPostgres {
 
   /** A Steward killed just after it had started a server left one that shows only when a second one meets it. */
   private async bringUp(): Promise<void> {
-    const { home, log, pkg } = this.parts;
+    const { home, log, pkg, connectionsMax } = this.parts;
+    const form = { serverVersion: pkg.version, connectionsMax };
     for (let attempt = 1; attempt <= START_ATTEMPTS_MAX; attempt += 1) {
-      const orphan = await takeOver(home, clusterName(pkg.version), (pid) => {
+      const orphan = await takeOver(home, clusterName(form), (pid) => {
         log.warn({ pid }, 'The PostgreSQL of an earlier Steward is stopped first.');
       });
       this.bin = await materialise(pkg, home.folder);
@@ -223,13 +229,14 @@ class Supervised implements EmbeddedPostgres {
 
   /** True once it answers, false where the remains of a killed one are in its way for a moment. */
   private async startServer(): Promise<boolean> {
-    const { home, pkg, logFile, startMsMax } = this.parts;
+    const { home, pkg, logFile, startMsMax, connectionsMax } = this.parts;
     const until = performance.now() + startMsMax;
     const before = await sizeOf(logFile);
     const child = await spawnPostmaster({
       ...home,
       bin: this.bin,
       serverVersion: pkg.version,
+      connectionsMax,
       socketDir: this.socketDir,
       logFile,
     });

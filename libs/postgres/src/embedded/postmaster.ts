@@ -4,7 +4,7 @@ import { open, readFile, readlink, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import { PORT, serverArguments } from './settings.js';
+import { PORT, serverArguments, type ServerForm } from './settings.js';
 import type { ServerUser } from './server-user.js';
 
 /** What PostgreSQL itself writes down of a running server, in the cluster's postmaster.pid. */
@@ -94,11 +94,10 @@ export async function nameOfAnswering(socketDir: string, cluster: string): Promi
   }
 }
 
-export interface SpawnRequest {
+export interface SpawnRequest extends ServerForm {
   readonly bin: string;
   readonly cluster: string;
   readonly socketDir: string;
-  readonly serverVersion: string;
   readonly user: ServerUser;
   readonly logFile: string;
 }
@@ -111,10 +110,10 @@ const asUser = ({ uid, gid }: ServerUser): { uid?: number; gid?: number } =>
  * to a file and not through a pipe, so that it outlives a Steward that was killed.
  */
 export async function spawnPostmaster(request: SpawnRequest): Promise<ChildProcess> {
-  const { bin, cluster, socketDir, serverVersion, user, logFile } = request;
+  const { bin, cluster, socketDir, user, logFile } = request;
   const log = await open(logFile, 'a', 0o600);
   try {
-    const child = spawn(join(bin, 'postgres'), serverArguments(cluster, socketDir, serverVersion), {
+    const child = spawn(join(bin, 'postgres'), serverArguments(cluster, socketDir, request), {
       ...asUser(user),
       detached: true,
       cwd: cluster,

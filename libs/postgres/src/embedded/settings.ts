@@ -4,10 +4,9 @@ import { createHash } from 'node:crypto';
  * How the embedded server runs: durable, for one small service, reachable through its socket only. What it logs holds
  * neither statements nor their parameters nor the rows that an error is about, for those may be secrets.
  */
-const settings: Readonly<Record<string, string>> = {
+const settings = {
   listen_addresses: '',
   unix_socket_permissions: '0700',
-  max_connections: '60',
   superuser_reserved_connections: '3',
   shared_buffers: '128MB',
   fsync: 'on',
@@ -36,21 +35,33 @@ const settings: Readonly<Record<string, string>> = {
   log_autovacuum_min_duration: '-1',
 };
 
+/** What two starts of a server may differ in. */
+export interface ServerForm {
+  readonly serverVersion: string;
+  readonly connectionsMax: number;
+}
+
+/** For one process that runs everything, and a command line beside it. */
+export const CONNECTIONS_MAX = 60;
+
 /** A running server that bears another name was started by another release, with other binaries or settings. */
-export const clusterName = (serverVersion: string): string =>
+export const clusterName = ({ serverVersion, connectionsMax }: ServerForm): string =>
   `steward ${createHash('sha256')
-    .update(JSON.stringify([serverVersion, settings]))
+    .update(JSON.stringify([serverVersion, connectionsMax, settings]))
     .digest('hex')
     .slice(0, 16)}`;
 
-export const serverArguments = (cluster: string, socketDir: string, serverVersion: string): string[] => [
+export const serverArguments = (cluster: string, socketDir: string, form: ServerForm): string[] => [
   '-D',
   cluster,
   '-k',
   socketDir,
-  ...Object.entries({ ...settings, port: String(PORT), cluster_name: clusterName(serverVersion) }).flatMap(
-    ([name, value]) => ['-c', `${name}=${value}`],
-  ),
+  ...Object.entries({
+    ...settings,
+    max_connections: form.connectionsMax,
+    port: PORT,
+    cluster_name: clusterName(form),
+  }).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
 ];
 
 /** Part of the socket's name; nothing listens on a network. */
