@@ -98,14 +98,15 @@ module.exports = {
       name: 'folders-of-events-use-pure-domains-only',
       comment: 'audit and cli may import the pure domain and the projections of any service.',
       severity: 'error',
-      from: { path: '^services/(audit|cli)/', pathNot: [spec, '^services/cli/src/commands/recover\\.command\\.ts$'] },
+      from: { path: '^services/(audit|cli)/', pathNot: [spec, '^services/cli/src/administrators\\.ts$'] },
       to: { path: '^services/(?!audit/|cli/)', pathNot: foldable },
     },
     {
-      name: 'recovery-composes-modules',
-      comment: 'To make an administrator the command line puts parts of two services together, as a composition does.',
+      name: 'administrators-are-composed-of-modules',
+      comment:
+        'To make an administrator (bootstrap, recover) the command line puts parts of two services together, as a composition does.',
       severity: 'error',
-      from: { path: '^services/cli/src/commands/recover\\.command\\.ts$' },
+      from: { path: '^services/cli/src/administrators\\.ts$' },
       to: { path: '^services/(?!cli/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
     },
     {

@@ -31,7 +31,7 @@ describe('the command line of steward', () => {
     for (const command of ['check', 'rebuild', 'projections', 'quarantine', 'admin'])
       expect(printed).toContain(command);
     const { printed: ofAdmin } = await steward(['admin', '--help']);
-    for (const command of ['recover', 'retire-version', 'rewrap']) expect(ofAdmin).toContain(command);
+    for (const command of ['bootstrap', 'recover', 'retire-version', 'rewrap']) expect(ofAdmin).toContain(command);
   });
 
   it.each([

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addBootstrap } from './commands/bootstrap.command.js';
 import { addCheck } from './commands/check.command.js';
 import { addProjections } from './commands/projections.command.js';
 import { addQuarantine } from './commands/quarantine.command.js';
@@ -29,6 +30,7 @@ export async function runSteward(args: readonly string[], terminal: Terminal): P
   addProjections(program, terminal);
   addQuarantine(program, terminal, exit);
   const admin = program.command('admin').description('keys of the installation and of its administrator');
+  addBootstrap(admin, terminal);
   addRecover(admin, terminal);
   addRetireVersion(admin, terminal);
   addRewrap(admin, terminal);

@@ -21,7 +21,7 @@ export interface Session {
   readonly storage: Storage;
 }
 
-/** A command line looks at what stands; it never makes a store where none is. */
+/** A command line looks at what stands; only the one that is asked for a store makes one where none is. */
 export class NoStore extends Error {
   constructor(dataDir: string) {
     super(`No store stands in ${dataDir}: set STEWARD_DATA_DIR or STEWARD_DATABASE_URL as for the program.`);
@@ -36,10 +36,10 @@ export class NoStore extends Error {
 export async function withStore<Result>(
   terminal: Terminal,
   work: (session: Session) => Promise<Result>,
-  { destroysDueKeys = true } = {},
+  { destroysDueKeys = true, makesStore = false } = {},
 ): Promise<Result> {
   const config = loadConfig(terminal.env);
-  if (config.databaseUrl === undefined && (await knownHome(config.dataDir)) === undefined)
+  if (!makesStore && config.databaseUrl === undefined && (await knownHome(config.dataDir)) === undefined)
     throw new NoStore(config.dataDir);
   const level = terminal.env['STEWARD_LOG_LEVEL'] === undefined ? 'error' : config.logLevel;
   const log = createLogger({ level, name: 'steward-cli' }, { write: terminal.tell });

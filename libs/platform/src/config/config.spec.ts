@@ -80,6 +80,11 @@ describe('loadConfig', () => {
     ]);
   });
 
+  it('takes the socket of a database as libpq writes it', () => {
+    const url = 'postgresql:///steward?host=%2Ftmp%2Fstw-x&port=5432&user=steward_program';
+    expect(loadConfig({ STEWARD_DATABASE_URL: url }).databaseUrl?.reveal()).toBe(url);
+  });
+
   it('shows no password to whoever prints the configuration', () => {
     const config = loadConfig({ STEWARD_DATABASE_URL: 'postgres://u:hunter2@db/steward' });
     for (const shown of [JSON.stringify(config), inspect(config, { depth: 9 }), String(config.databaseUrl)])
