@@ -1,5 +1,6 @@
 import { APPEND_BYTES_MAX, ENVELOPE_BYTES_MAX } from './envelope.js';
 import { AppendTooLarge, type AppendRequest } from './event-store.js';
+import { isTraceparent } from './traced.js';
 
 /**
  * What every store refuses before it does anything: AppendTooLarge past the limits of docs/events.md, and a RangeError
@@ -14,6 +15,8 @@ export function checkAppend(request: AppendRequest): number {
     const envelopeBytes = Buffer.byteLength(event.envelope, 'utf8');
     if (envelopeBytes > ENVELOPE_BYTES_MAX)
       throw new AppendTooLarge(`A ${event.type} of ${envelopeBytes} bytes is over ${ENVELOPE_BYTES_MAX} bytes.`);
+    if (event.traceparent !== undefined && !isTraceparent(event.traceparent))
+      throw new RangeError(`The trace context of a ${event.type} has not the form of one.`);
     sizeBytes += envelopeBytes;
   }
   if (sizeBytes > APPEND_BYTES_MAX)

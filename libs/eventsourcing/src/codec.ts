@@ -62,6 +62,8 @@ export interface CommandContext {
   readonly actor: Actor;
   /** Always there for users; for services and projects only with a comment; null for the system. */
   readonly actorPart: ActorPart | null;
+  /** What its events bear beside their envelopes, see traceCommand. */
+  readonly traceparent?: string;
 }
 
 export interface StreamScope {
@@ -146,6 +148,7 @@ export class Codec {
         leafHash,
         chainHash,
         privateParts,
+        ...(context.traceparent === undefined ? {} : { traceparent: context.traceparent }),
       };
     });
   }

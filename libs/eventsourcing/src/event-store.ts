@@ -22,6 +22,8 @@ export interface NewEvent {
   readonly leafHash: Buffer;
   readonly chainHash: Buffer;
   readonly privateParts: Readonly<Record<string, SealedPart>>;
+  /** The trace that wrote it (isTraceparent), where one was made: kept beside the envelope and in no hash. */
+  readonly traceparent?: string;
 }
 
 export interface StoredEvent extends NewEvent {

@@ -88,7 +88,7 @@ export function runCommand<State, Command, Event extends DomainEvent>(
   ledger: Ledger,
   run: CommandRun<State, Command, Event>,
 ): Promise<CommandOutcome<State>> {
-  return traceCommand(run.command, run.context, () => tryUntilKnown(ledger, run));
+  return traceCommand(run.command, run.context, (context) => tryUntilKnown(ledger, { ...run, context }));
 }
 
 async function tryUntilKnown<State, Command, Event extends DomainEvent>(

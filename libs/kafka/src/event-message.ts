@@ -1,5 +1,5 @@
 import { type EventContext, eventTypes } from '#libs/contracts';
-import { type Envelope, type StoredEvent, traceparentOf, UnknownEvent } from '#libs/eventsourcing';
+import { type Envelope, type StoredEvent, UnknownEvent } from '#libs/eventsourcing';
 
 /** What goes to Kafka: a key, the bytes, and headers that are text. */
 export interface OutgoingMessage {
@@ -26,7 +26,6 @@ export function messageOf(event: StoredEvent): OutgoingMessage {
   const known = (eventTypes as Readonly<Partial<Record<string, (typeof eventTypes)['KeyCreated']>>>)[envelope.type];
   if (known === undefined || envelope.schemaVersion > known.schemaVersion)
     throw new UnknownEvent(event.stream, event.revision, envelope.type, envelope.schemaVersion);
-  const traceparent = traceparentOf(envelope);
   return {
     topic: topicOf(known.context),
     key: event.stream,
@@ -45,7 +44,7 @@ export function messageOf(event: StoredEvent): OutgoingMessage {
       ...(envelope.tenantId === null ? {} : { ce_tenantid: envelope.tenantId }),
       ce_correlationid: envelope.correlationId,
       ...(envelope.causationId === null ? {} : { ce_causationid: envelope.causationId }),
-      ...(traceparent === undefined ? {} : { traceparent }),
+      ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
     },
   };
 }

@@ -53,7 +53,9 @@ describe('what stands on the server', () => {
     const store = open(fake.url());
     const parts = { actor: { key: 'user:alice#00', iv: 'aXY=', ciphertext: 'Yw==', tag: 'dA==' } };
     const envelope = '{"causationId":"c2","correlationId":"c1","data":{"10":1,"9":2}}';
-    const event = newEvent('{}', { envelope, privateParts: parts, tenantId: 'acme', projectId: 'GOV112345' });
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const fields = { privateParts: parts, tenantId: 'acme', projectId: 'GOV112345', traceparent };
+    const event = newEvent('{}', { envelope, ...fields });
     const stream = newStream();
     await store.append(appendOf(stream, 0, event));
     const [record] = fake.log.stream(stream);
@@ -66,6 +68,7 @@ describe('what stands on the server', () => {
       leafHash: event.leafHash.toString('hex'),
       chainHash: event.chainHash.toString('hex'),
       privateParts: parts,
+      traceparent,
       $correlationId: 'c1',
       $causationId: 'c2',
     });

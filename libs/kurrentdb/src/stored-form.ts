@@ -1,6 +1,6 @@
 import type { JSONEventData } from '@eventstore/db-client';
 import { categories, categoryOf } from '#libs/contracts';
-import { jcs, type NewEvent, type SealedPart, type StoredEvent } from '#libs/eventsourcing';
+import { isTraceparent, jcs, type NewEvent, type SealedPart, type StoredEvent } from '#libs/eventsourcing';
 import { type LogPosition, positionOf } from './positions.js';
 
 /** What stands in an event's metadata: all that is not the envelope. */
@@ -12,6 +12,7 @@ interface StoredMetadata {
   readonly leafHash: string;
   readonly chainHash: string;
   readonly privateParts: Readonly<Record<string, SealedPart>>;
+  readonly traceparent?: string;
   /** What the server's own tools and projections find related events by. */
   readonly $correlationId?: string;
   readonly $causationId?: string;
@@ -61,6 +62,7 @@ export function proposedOf(event: NewEvent, appendId: string): JSONEventData {
     leafHash: event.leafHash.toString('hex'),
     chainHash: event.chainHash.toString('hex'),
     privateParts: event.privateParts,
+    ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
     ...(typeof correlationId === 'string' ? { $correlationId: correlationId } : {}),
     ...(typeof causationId === 'string' ? { $causationId: causationId } : {}),
   };
@@ -116,6 +118,7 @@ function decoded(recorded: Recorded): ReadEvent | undefined {
       privateParts: metadata.privateParts ?? {},
       position: recordPosition(recorded),
       storedAt: recorded.created.toISOString(),
+      ...(isTraceparent(metadata.traceparent) ? { traceparent: metadata.traceparent } : {}),
     },
   };
 }

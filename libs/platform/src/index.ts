@@ -53,6 +53,7 @@ export * from './storage/database.js';
 export * from './storage/storage.js';
 export * from './storage/storage.module.js';
 export { addressOfPeer, callerAddress, GrpcAnswer, headerOf } from './grpc/grpc-call.js';
+export * from './grpc/call-metadata.js';
 export * from './grpc/grpc-methods.js';
 export * from './grpc/grpc-server.js';
 export { rpcStatusOf } from './grpc/rpc-status.js';

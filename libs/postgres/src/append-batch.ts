@@ -8,7 +8,7 @@ export type AppendOutcome =
   | { readonly kind: 'conflict'; readonly actualRevision: number };
 
 const STATEMENT = `select first_position, actual_revision, already, stored_at
-from ledger.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`;
+from ledger.append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`;
 
 /** The array literal without the quoting that the driver gives to every element. */
 const numbers = (values: readonly number[]): string => `{${values.join(',')}}`;
@@ -17,6 +17,12 @@ const privateTextOf = (event: NewEvent): string => {
   for (const _ in event.privateParts) return JSON.stringify(event.privateParts);
   return '';
 };
+
+/** Hex digits and hyphens need no quotes; null where no event bears one, as is so while nobody makes traces. */
+const traceparentsOf = (events: readonly NewEvent[]): string | null =>
+  events.some((event) => event.traceparent !== undefined)
+    ? `{${events.map((event) => event.traceparent ?? 'null').join(',')}}`
+    : null;
 
 /** The texts of all events in one buffer: each envelope followed by its private parts. */
 function packTexts(events: readonly NewEvent[]): {
@@ -80,6 +86,7 @@ export function batchParameters(requests: readonly AppendRequest[]): unknown[] {
     numbers(privateSizes),
     texts,
     Buffer.concat(events.flatMap((event) => [event.leafHash, event.chainHash])),
+    traceparentsOf(events),
   ];
 }
 

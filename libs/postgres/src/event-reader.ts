@@ -3,6 +3,7 @@ import {
   envelopeStartOf,
   type EventFilter,
   type FollowPage,
+  isTraceparent,
   type Position,
   type ReadAllOptions,
   type ReadStreamOptions,
@@ -25,7 +26,7 @@ const POSITION_MAX = positionOf('9223372036854775807');
 export const isPosition = (text: string): boolean => /^\d{20}$/.test(text) && text <= POSITION_MAX;
 
 const COLUMNS =
-  'position, stream, revision, event_id, type, tenant_id, project_id, envelope, leaf_hash, chain_hash, private_parts, stored_at';
+  'position, stream, revision, event_id, type, tenant_id, project_id, envelope, leaf_hash, chain_hash, private_parts, stored_at, traceparent';
 
 type Row = readonly [
   position: string,
@@ -40,6 +41,7 @@ type Row = readonly [
   chainHash: string,
   privateParts: string | null,
   storedAt: string,
+  traceparent: string | null,
   head?: string,
 ];
 
@@ -61,7 +63,7 @@ function decodeRows(rows: readonly Row[]): StoredEvent[] {
       timeText = row[11];
       time = parseTime(timeText).toISOString();
     }
-    return {
+    const event = {
       position: positionOf(row[0]),
       stream: row[1],
       revision: Number(row[2]),
@@ -75,6 +77,7 @@ function decodeRows(rows: readonly Row[]): StoredEvent[] {
       privateParts: row[10] === null ? NO_PARTS : (JSON.parse(row[10]) as Record<string, SealedPart>),
       storedAt: time,
     };
+    return isTraceparent(row[12]) ? { ...event, traceparent: row[12] } : event;
   });
 }
 
@@ -241,7 +244,7 @@ export class EventReader {
       values,
       this.options.longReadMs,
     );
-    const head = positionOf(rows[0]?.[12] ?? 0);
+    const head = positionOf(rows[0]?.[13] ?? 0);
     const events = decodeRows(rows.filter((row): row is Row => row[0] !== null));
     const last = events.at(-1);
     if (last !== undefined && events.length === limit) return { events, position: last.position, caughtUp: false };

@@ -7,7 +7,17 @@ import {
   OutcomeUnknown,
   WrongExpectedRevision,
 } from '../event-store.js';
-import { appendOf, type ContractItem, fill, idsOf, newEvent, newEvents, newStream } from './contract-item.js';
+import {
+  appendOf,
+  type ContractItem,
+  fill,
+  followUntil,
+  idsOf,
+  newEvent,
+  newEvents,
+  newStream,
+  readFrom,
+} from './contract-item.js';
 
 const conflict = (expected: number, actual: number): object => ({ name: WrongExpectedRevision.name, expected, actual });
 
@@ -195,6 +205,45 @@ export const appendItems: readonly ContractItem[] = [
       expect(answer.answeredAsDone).toBe(true);
       expect((await store.append(request)).events).toEqual(answer.events);
       expect(await store.readStream(stream)).toHaveLength(3);
+    },
+  },
+  {
+    number: 36,
+    promises: 'the trace context that an event came with is given back by every read, and none where none was',
+    async holds({ store, another }) {
+      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+      const other = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+      const stream = newStream();
+      const before = await store.head();
+      const events = [newEvent('1', { traceparent }), newEvent('2'), newEvent('3', { traceparent: other })];
+      const { events: answered } = await store.append(appendOf(stream, 0, ...events));
+      await Promise.all([store.append(appendOf(newStream(), 0)), store.append(appendOf(newStream(), 0))]);
+      const again = await store.append(appendOf(stream, 0, ...events));
+      const elsewhere = await another();
+      for (const read of [
+        answered,
+        again.events,
+        await elsewhere.readStream(stream),
+        await elsewhere.readStream(stream, { from: 1, to: 3 }),
+        await readFrom(elsewhere, before, 2, { stream }),
+        (await readFrom(elsewhere, before, 2)).filter((event) => event.stream === stream),
+        await followUntil(elsewhere, before, (seen) => seen.length === 3, { filter: { stream } }),
+      ])
+        expect(read.map((event) => ['traceparent' in event, event.traceparent])).toEqual([
+          [true, traceparent],
+          [false, undefined],
+          [true, other],
+        ]);
+    },
+  },
+  {
+    number: 37,
+    promises: 'what has not the form of a trace context is refused before anything is written',
+    async holds({ store }) {
+      const stream = newStream();
+      for (const traceparent of ['', 'hunter2', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, 'x'.repeat(55)])
+        await expect(store.append(appendOf(stream, 0, newEvent('1', { traceparent })))).rejects.toThrow(RangeError);
+      expect(await store.readStream(stream)).toEqual([]);
     },
   },
   {

@@ -1,16 +1,49 @@
-import { InMemorySpanExporter, SimpleSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
-import { traceCommand, traceEvents, traceparentOf, tracedWork } from '#libs/eventsourcing';
-import { REMEMBERED_MAX, SpanBook } from './span-book.js';
+import {
+  AlwaysOffSampler,
+  InMemorySpanExporter,
+  ParentBasedSampler,
+  SimpleSpanProcessor,
+  TracerProvider,
+} from '@opentelemetry/sdk-trace';
+import {
+  type CommandContext,
+  currentTraceparent,
+  traceCommand,
+  traceEvents,
+  tracedWork,
+  traceReaction,
+} from '#libs/eventsourcing';
+import { newEvent } from '../../../eventsourcing/src/testing/contract-item.js';
 import { listenForSpans } from './span-listener.js';
 
 const exporter = new InMemorySpanExporter();
-const provider = new TracerProvider({ spanProcessors: [new SimpleSpanProcessor({ exporter })] });
-const envelopeOf = (commandId: string, correlationId: string) => ({
-  type: 'KeyRevoked',
-  envelope: JSON.stringify({ commandId, correlationId, stream: 'key-1', revision: 2 }),
+const spanProcessors = [new SimpleSpanProcessor({ exporter })];
+const provider = new TracerProvider({ spanProcessors });
+const CALLER = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' };
+const traceparentOf = ({ traceId, spanId }: { traceId: string; spanId: string }): string =>
+  `00-${traceId}-${spanId}-01`;
+
+const contextOf = (commandId: string): CommandContext => ({
+  commandId,
+  correlationId: commandId,
+  causationId: null,
+  requestHash: null,
+  actor: { type: 'system', id: 'test', via: 'internal' },
+  actorPart: null,
 });
-const spansByName = () => Object.fromEntries(exporter.getFinishedSpans().map((span) => [span.name, span]));
+const envelope = JSON.stringify({ stream: 'key-1', revision: 2 });
+const storedWith = (traceparent: string | undefined) => ({
+  ...newEvent('{}', { type: 'KeyRevoked', envelope, ...(traceparent === undefined ? {} : { traceparent }) }),
+  stream: 'key-1',
+  revision: 2,
+  position: '2',
+  storedAt: '2026-01-01T00:00:00.000Z',
+});
+const spanOf = (name: string) => exporter.getFinishedSpans().find((span) => span.name === name);
 const done = (): Promise<void> => Promise.resolve();
+/** Runs a command and answers the trace that its events would bear. */
+const runCommandAs = (type: string, commandId: string): Promise<string | undefined> =>
+  traceCommand({ type }, contextOf(commandId), ({ traceparent }) => Promise.resolve(traceparent));
 
 let stop: () => void;
 beforeEach(() => {
@@ -22,32 +55,62 @@ afterEach(() => {
 });
 
 describe('listenForSpans', () => {
-  it('puts what a reactor does later into the trace of the first command of its chain', async () => {
-    await traceCommand({ type: 'RemoveMember' }, { commandId: 'c1', correlationId: 'c1' }, done);
-    await traceCommand({ type: 'RevokeKey' }, { commandId: 'c2', correlationId: 'c1' }, done);
-    await traceEvents('project key-list', [envelopeOf('c2', 'c1')], done);
-    const spans = spansByName();
-    const first = spans['command RemoveMember']?.spanContext();
-    expect(spans['command RevokeKey']?.parentSpanContext?.spanId).toBe(first?.spanId);
-    expect(spans['project key-list']?.spanContext().traceId).toBe(first?.traceId);
-    expect(spans['project key-list']?.parentSpanContext?.spanId).toBe(spans['command RevokeKey']?.spanContext().spanId);
+  it('gives the events of a command the trace of their command, in that of its request', async () => {
+    const request = { name: 'POST /v1/keys', kind: 'request', traceparent: traceparentOf(CALLER) } as const;
+    const traceparent = await tracedWork.tracePromise(() => runCommandAs('CreateKey', 'c1'), { ...request });
+    const command = spanOf('command CreateKey');
+    expect(command?.parentSpanContext?.spanId).toBe(spanOf('POST /v1/keys')?.spanContext().spanId);
+    expect(command?.spanContext().traceId).toBe(CALLER.traceId);
+    expect(traceparent).toBe(traceparentOf(command?.spanContext() ?? CALLER));
   });
 
-  it('tells a publisher the trace of an event, and nothing of an event that another process wrote', async () => {
-    await traceCommand({ type: 'CreateKey' }, { commandId: 'c3', correlationId: 'c3' }, done);
-    const { traceId, spanId } = spansByName()['command CreateKey']?.spanContext() ?? { traceId: '', spanId: '' };
-    expect(traceparentOf({ commandId: 'c3', correlationId: 'c3' })).toBe(`00-${traceId}-${spanId}-01`);
-    expect(traceparentOf({ commandId: 'elsewhere', correlationId: 'elsewhere' })).toBeUndefined();
+  it('makes a span of each event that bears a trace below it, whoever wrote it, and none of the others', async () => {
+    await traceEvents('project key-list', [storedWith(traceparentOf(CALLER)), storedWith(undefined)], done);
+    expect(exporter.getFinishedSpans()).toHaveLength(1);
+    expect(spanOf('project key-list')?.parentSpanContext).toMatchObject(CALLER);
+    expect(spanOf('project key-list')?.attributes).toEqual({
+      'steward.event': 'KeyRevoked',
+      'steward.stream': 'key-1',
+      'steward.revision': 2,
+    });
+  });
+
+  it('puts what a reactor commands below the reaction, in the trace of its event', async () => {
+    const stored = storedWith(traceparentOf(CALLER));
+    await traceReaction('key-offboarding', stored, () => runCommandAs('RevokeKey', 'c2'));
+    const reaction = spanOf('react key-offboarding');
+    expect(reaction?.parentSpanContext).toMatchObject(CALLER);
+    expect(reaction?.attributes).toMatchObject({ 'steward.stream': 'key-1', 'steward.revision': 2 });
+    expect(spanOf('command RevokeKey')?.parentSpanContext?.spanId).toBe(reaction?.spanContext().spanId);
     exporter.reset();
-    await traceEvents('project key-list', [envelopeOf('elsewhere', 'elsewhere')], done);
+    await traceReaction('key-offboarding', storedWith(undefined), done);
     expect(exporter.getFinishedSpans()).toEqual([]);
+  });
+
+  it('tells whoever calls another process the trace of what runs, and nothing outside of any', async () => {
+    const seen = await traceCommand({ type: 'CreateKey' }, contextOf('c3'), () =>
+      Promise.resolve(currentTraceparent()),
+    );
+    expect(seen).toBe(traceparentOf(spanOf('command CreateKey')?.spanContext() ?? CALLER));
+    expect(currentTraceparent()).toBeUndefined();
+  });
+
+  it('leaves the events of a trace that is not kept without one, and still hands on that it is not', async () => {
+    stop();
+    const sampler = new ParentBasedSampler({ root: new AlwaysOffSampler() });
+    stop = listenForSpans(new TracerProvider({ spanProcessors, sampler }).getTracer('test'));
+    expect(await runCommandAs('CreateKey', 'c4')).toBeUndefined();
+    const seen = await traceCommand({ type: 'CreateKey' }, contextOf('c4'), () =>
+      Promise.resolve(currentTraceparent()),
+    );
+    expect(seen).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/);
   });
 
   it('says of a failure its code and never its message', async () => {
     const failure = Object.assign(new Error('the name hunter2 is taken'), { code: 'KEY_ID_TAKEN' });
-    const ids = { commandId: 'c4', correlationId: 'c4' };
-    await expect(traceCommand({ type: 'CreateKey' }, ids, () => Promise.reject(failure))).rejects.toBe(failure);
-    const span = spansByName()['command CreateKey'];
+    const failing = traceCommand({ type: 'CreateKey' }, contextOf('c5'), () => Promise.reject(failure));
+    await expect(failing).rejects.toBe(failure);
+    const span = spanOf('command CreateKey');
     expect(span?.attributes).toMatchObject({ 'error.type': 'KEY_ID_TAKEN' });
     expect(JSON.stringify([span?.attributes, span?.status, span?.events])).not.toContain('hunter2');
   });
@@ -64,17 +127,8 @@ describe('listenForSpans', () => {
 
   it('does nothing once it has stopped', async () => {
     stop();
-    await traceCommand({ type: 'CreateKey' }, { commandId: 'c5', correlationId: 'c5' }, done);
+    expect(await runCommandAs('CreateKey', 'c6')).toBeUndefined();
     expect(exporter.getFinishedSpans()).toEqual([]);
     expect(tracedWork.start.hasSubscribers).toBe(false);
-  });
-});
-
-describe('SpanBook', () => {
-  it('forgets the oldest command beyond its bound', () => {
-    const book = new SpanBook();
-    const span = { traceId: 't', spanId: 's', traceFlags: 1 };
-    for (let n = 0; n <= REMEMBERED_MAX; n += 1) book.remember(`c${n}`, span);
-    expect([book.find('c0', undefined), book.find('c1', undefined)]).toEqual([undefined, span]);
   });
 });

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import {
+  type Attributes,
   type Context,
   isSpanContextValid,
   ROOT_CONTEXT,
@@ -14,6 +15,7 @@ import {
 } from '@opentelemetry/api';
 import {
   type Envelope,
+  type TracedEvent,
   type TracedEvents,
   tracedEvents,
   type TracedWork,
@@ -21,15 +23,14 @@ import {
   type TraceQuestion,
   traceQuestions,
 } from '#libs/eventsourcing';
-import { SpanBook } from './span-book.js';
 
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;
 
-/** The caller's span by W3C Trace Context; undefined for what is none. */
-function callerOf(traceparent: string | undefined): SpanContext | undefined {
+/** The span that W3C Trace Context names; undefined for what is none. */
+function spanNamedBy(traceparent: string | undefined): SpanContext | undefined {
   const [, traceId = '', spanId = '', flags = ''] = TRACEPARENT.exec(traceparent ?? '') ?? [];
-  const caller = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED, isRemote: true };
-  return isSpanContextValid(caller) ? caller : undefined;
+  const named = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & TraceFlags.SAMPLED, isRemote: true };
+  return isSpanContextValid(named) ? named : undefined;
 }
 
 const below = (parent: SpanContext | undefined): Context =>
@@ -42,25 +43,27 @@ function failed(span: Span, error: unknown): void {
   span.setAttribute('error.type', type).setStatus({ code: SpanStatusCode.ERROR });
 }
 
+function attributesOfEvent({ type, envelope }: TracedEvent): Attributes {
+  const { stream, revision } = JSON.parse(envelope) as Envelope;
+  return { 'steward.event': type, 'steward.stream': stream, 'steward.revision': revision };
+}
+
+function attributesOf({ commandId, correlationId, event }: TracedWork): Attributes {
+  if (event !== undefined) return attributesOfEvent(event);
+  if (commandId === undefined) return {};
+  return { 'steward.command_id': commandId, 'steward.correlation_id': correlationId ?? '' };
+}
+
 /** Makes spans of what the program tells of its work. Answers how to stop listening. */
 export function listenForSpans(tracer: Tracer): () => void {
   const current = new AsyncLocalStorage<Span>();
   const spans = new WeakMap<object, Span>();
   const beganMs = new WeakMap<object, number>();
-  const book = new SpanBook();
 
   const begin = (work: TracedWork): Span => {
-    const { commandId, correlationId } = work;
-    const isRequest = work.kind === 'request';
-    const parent = isRequest
-      ? callerOf(work.traceparent)
-      : (current.getStore()?.spanContext() ?? book.find(commandId, correlationId));
-    const kind = isRequest ? SpanKind.SERVER : SpanKind.INTERNAL;
-    const attributes = isRequest
-      ? {}
-      : { 'steward.command_id': commandId ?? '', 'steward.correlation_id': correlationId ?? '' };
-    const span = tracer.startSpan(work.name, { kind, attributes }, below(parent));
-    if (commandId !== undefined) book.remember(commandId, span.spanContext());
+    const parent = work.kind === 'command' ? current.getStore()?.spanContext() : spanNamedBy(work.traceparent);
+    const kind = work.kind === 'request' ? SpanKind.SERVER : SpanKind.INTERNAL;
+    const span = tracer.startSpan(work.name, { kind, attributes: attributesOf(work) }, below(parent));
     spans.set(work, span);
     return span;
   };
@@ -79,21 +82,19 @@ export function listenForSpans(tracer: Tracer): () => void {
   const endEvents = (message: unknown): void => {
     const { name, events, error } = message as TracedEvents & { readonly error?: unknown };
     const startTime = beganMs.get(message as object) ?? Date.now();
-    for (const { type, envelope } of events) {
-      const { commandId, correlationId, stream, revision } = JSON.parse(envelope) as Envelope;
-      const parent = book.find(commandId, correlationId);
-      // Of another process, or of before this start: a span without its trace would tell nothing.
+    for (const event of events) {
+      const parent = spanNamedBy(event.traceparent);
+      // A span without its trace would tell nothing.
       if (parent === undefined) continue;
-      const attributes = { 'steward.event': type, 'steward.stream': stream, 'steward.revision': revision };
-      const span = tracer.startSpan(name, { startTime, attributes }, below(parent));
+      const span = tracer.startSpan(name, { startTime, attributes: attributesOfEvent(event) }, below(parent));
       if (error !== undefined) failed(span, error);
       span.end();
     }
   };
   const answer = (message: unknown): void => {
-    const question = message as TraceQuestion;
-    const span = book.find(question.commandId, question.correlationId);
-    if (span !== undefined) question.traceparent = `00-${span.traceId}-${span.spanId}-0${span.traceFlags}`;
+    const span = current.getStore()?.spanContext();
+    if (span === undefined) return;
+    (message as TraceQuestion).traceparent = `00-${span.traceId}-${span.spanId}-0${span.traceFlags}`;
   };
 
   tracedWork.start.bindStore(current, (work) => spans.get(work) ?? begin(work));

@@ -7,6 +7,8 @@ import {
   PositionWatch,
   type Reactor,
   type RecordedEvent,
+  type StoredEvent,
+  traceReaction,
 } from '#libs/eventsourcing';
 import { leadUntilStopped } from '../leases/lead-until-stopped.js';
 import { Lease, type LeaseSession, type LeaseTimes } from '../leases/lease.js';
@@ -193,7 +195,7 @@ export class ReactorRunner {
         waiting.push({ event, key, reason: null });
         continue;
       }
-      const error = await this.react(leading, event, 1);
+      const error = await this.react(leading, stored, event, 1);
       if (leading.signal.aborted) return;
       if (error === undefined) continue;
       waiting.push({ event, key, reason: reasonOf(error) });
@@ -226,7 +228,7 @@ export class ReactorRunner {
       }
       const [stored] = await store.readStream(stream, { from: revision, to: revision });
       if (stored === undefined) throw new Error(`${stream}/${revision} waits for a reaction and is not in the store.`);
-      const error = await this.react(leading, codec.decode(stored), attempts + 1);
+      const error = await this.react(leading, stored, codec.decode(stored), attempts + 1);
       // The next look tells when what is left is due.
       leading.retryAtMs = 0;
       if (isAborted(leading)) return;
@@ -236,9 +238,15 @@ export class ReactorRunner {
   }
 
   /** Answers what the reaction threw. */
-  private async react({ signal }: Leading, event: RecordedEvent, attempts: number): Promise<Error | undefined> {
+  private async react(
+    { signal }: Leading,
+    stored: StoredEvent,
+    event: RecordedEvent,
+    attempts: number,
+  ): Promise<Error | undefined> {
+    const { reactor } = this.options;
     try {
-      await this.options.reactor.react(event, signal);
+      await traceReaction(reactor.name, stored, () => reactor.react(event, signal));
       return undefined;
     } catch (thrown) {
       const error = asError(thrown);

@@ -13,6 +13,7 @@ import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import { type Clock, type CommandContext, OutcomeUnknown } from '#libs/eventsourcing';
 import {
   type AppConfig,
+  callMetadata,
   CLOCK,
   CONFIG,
   GRPC_DEADLINE_MS,
@@ -122,11 +123,13 @@ export class OwnerClient implements OnModuleDestroy {
   private call(client: Client, request: ExecuteRequest, deadlineMs: number): Promise<Buffer> {
     const { path, requestSerialize, responseDeserialize } = this.execute;
     const deadline = Date.now() + Math.min(GRPC_DEADLINE_MS, deadlineMs - performance.now());
+    const metadata = callMetadata();
     return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, (error, response) => {
+      const answered = (error: ServiceError | null, response?: { readonly answer?: Buffer }): void => {
         if (error !== null) reject(error);
         else resolve(response?.answer ?? Buffer.alloc(0));
-      });
+      };
+      client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, metadata, { deadline }, answered);
     });
   }
 }

@@ -99,13 +99,13 @@ export class ProjectWriter {
     context: CommandContext,
     { hold, deadlineMs: callerMs = Infinity }: Terms = {},
   ): Promise<QuotaOutcome<Command['type']>> {
-    const posted = (): Promise<QuotaOutcome<Command['type']>> =>
+    const posted = (traced: CommandContext): Promise<QuotaOutcome<Command['type']>> =>
       new Promise((resolve, reject) => {
         const settle = resolve as (outcome: QuotaOutcome) => void;
         const arrivedMs = performance.now();
         const deadlineMs = Math.min(arrivedMs + this.options.limits.deadlineMs, callerMs);
         const waits = { arrivedMs, deadlineMs, resolve: settle, reject };
-        this.post({ kind: 'command', command, context, hold, attempts: [], ...waits });
+        this.post({ kind: 'command', command, context: traced, hold, attempts: [], ...waits });
       });
     return traceCommand(command, context, posted);
   }
