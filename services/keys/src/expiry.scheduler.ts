@@ -7,7 +7,7 @@ import { keyStream } from '#libs/contracts';
 import { type Clock, type CommandContext, commandIdOf, type Position } from '#libs/eventsourcing';
 import { CLOCK, type Logger, LOGGER, Metrics, POOL, READ_WAIT_MS_MAX, ReadModels } from '#libs/platform';
 import { isTableMissing, Lease, LEASE_TIMES, LeaseSession } from '#libs/postgres';
-import type { KeyCommand } from './domain/key.js';
+import type { KeyCommand } from './domain/commands.js';
 import { dueWarning } from './domain/key-state.js';
 import { inParallel } from './in-parallel.js';
 import { KeyFacts, type KeyPlaceIds } from './key-facts.js';

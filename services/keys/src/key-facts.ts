@@ -13,7 +13,7 @@ import {
   ReadModels,
   roleCanUse,
 } from '#libs/platform';
-import type { NewKeyFacts } from './domain/key.js';
+import type { NewKeyFacts } from './domain/commands.js';
 import type { CallerBounds } from './domain/delegation.js';
 import { effectivePolicy, type EffectiveKeyPolicy, type KeyCounts } from './domain/key-policy.js';
 import { KEY_LIST } from './projections/key-list.projection.js';

@@ -1,6 +1,6 @@
 import { type FieldError, Refusal } from '#libs/eventsourcing';
 import type { Principal } from '#libs/platform';
-import type { ExpiryWish, ExtendKey, KeyEdits, KeyWish } from './domain/key.js';
+import type { ExpiryWish, ExtendKey, KeyEdits, KeyWish } from './domain/commands.js';
 import { canonicalCidr } from './ip-ranges.js';
 import type { BulkSelection, BulkWish } from './key-bulk.js';
 import type { OwnerWish } from './key-facts.js';

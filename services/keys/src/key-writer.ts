@@ -12,7 +12,8 @@ import {
   runCommand,
 } from '#libs/eventsourcing';
 import { CLOCK, DATA_KEYS, KeyDirectory, type KeyEntry, LEDGER, type Principal } from '#libs/platform';
-import { type ExtendKey, type KeyCommand, keyDecider, type KeyEdits } from './domain/key.js';
+import type { ExtendKey, KeyCommand, KeyEdits } from './domain/commands.js';
+import { keyDecider } from './domain/key.js';
 import type { Key, KeyState } from './domain/key-state.js';
 import { boundsOf, KeyFacts, type KeyPlaceIds, type OwnerWish } from './key-facts.js';
 import { type KeyView, keyView } from './keys.views.js';

@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Command, CommandHandler, type ICommandHandler } from '@nestjs/cqrs';
 import { keyIdOfCommand, Refusal } from '#libs/eventsourcing';
 import { INSTALLATION_KEY, type RequestContext } from '#libs/platform';
-import type { KeyWish } from './domain/key.js';
+import type { KeyWish } from './domain/commands.js';
 import { boundsOf, KeyFacts, type KeyPlaceIds, type OwnerWish } from './key-facts.js';
 import { type KeyChanged, type KeyChangeWish, type KeyRequest, KeyWriter } from './key-writer.js';
 import { type MadeSecret, NewSecrets } from './new-secrets.js';

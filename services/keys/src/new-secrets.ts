@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Peppers } from '#libs/postgres';
 import { PEPPERS } from '#libs/platform';
-import type { NewSecret } from './domain/key.js';
+import type { NewSecret } from './domain/commands.js';
 import { digestOf, newToken } from './key-secret.js';
 
 export interface MadeSecret {

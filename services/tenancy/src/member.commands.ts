@@ -8,8 +8,7 @@ import { impossible } from './domain/version.js';
 import { People } from './people.js';
 import { changeProject, isSuspended, type ProjectOutcome, tenantOf } from './project.commands.js';
 import { foldStream } from './standing.js';
-import type { MemberView } from './tenancy.dto.js';
-import { memberView } from './tenancy.views.js';
+import { memberView, type MemberView } from './tenancy.views.js';
 import type { Changed } from './tenant.commands.js';
 
 export class PutMemberCommand extends Command<Changed<MemberView>> {

@@ -7,16 +7,15 @@ import { PutMemberCommand, ResumeMemberCommand, SuspendMemberCommand } from './m
 import { RemoveMemberCommand } from './removal.commands.js';
 import { GetMemberQuery } from './standing.queries.js';
 import {
-  MemberList,
   MemberPath,
   MembersQuery,
-  MemberView,
   profileOf,
   ProjectPath,
   PutMemberBody,
   removalOf,
   RemovalQuery,
 } from './tenancy.dto.js';
+import { MemberList, MemberView } from './tenancy.views.js';
 import { ListMembersQuery } from './tenancy.queries.js';
 
 @ApiTags('members')

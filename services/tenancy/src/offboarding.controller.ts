@@ -3,7 +3,8 @@ import { CommandBus } from '@nestjs/cqrs';
 import { ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires } from '#libs/platform';
 import { OffboardUserCommand } from './removal.commands.js';
-import { OffboardBody, OffboardView, removalOf, UserPath } from './tenancy.dto.js';
+import { OffboardBody, removalOf, UserPath } from './tenancy.dto.js';
+import { OffboardView } from './tenancy.views.js';
 
 @ApiTags('members')
 @Controller('/v1/tenants/:tenantId/users/:userId/offboard')

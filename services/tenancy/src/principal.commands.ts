@@ -5,8 +5,7 @@ import { type CommandOutcome, type Ledger, runCommand } from '#libs/eventsourcin
 import { AccessIndex, Gatekeeper, LEDGER, type RequestContext, Targets } from '#libs/platform';
 import { type PrincipalCommand, principalDecider, type RegistryEntry } from './domain/principal.js';
 import { impossible } from './domain/version.js';
-import type { PrincipalView } from './tenancy.dto.js';
-import { principalView } from './tenancy.views.js';
+import { principalView, type PrincipalView } from './tenancy.views.js';
 import type { Changed } from './tenant.commands.js';
 
 /** Registers a principal, or changes the role of one that is. */

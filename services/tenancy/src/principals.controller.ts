@@ -5,7 +5,8 @@ import { Context, type Page, type RequestContext, Requires } from '#libs/platfor
 import { answered, answeredChange } from './answered.js';
 import { PutPrincipalCommand, RemovePrincipalCommand } from './principal.commands.js';
 import { GetPrincipalQuery } from './standing.queries.js';
-import { PrincipalList, PrincipalPath, PrincipalsQuery, PrincipalView, PutPrincipalBody } from './tenancy.dto.js';
+import { PrincipalPath, PrincipalsQuery, PutPrincipalBody } from './tenancy.dto.js';
+import { PrincipalList, PrincipalView } from './tenancy.views.js';
 import { ListPrincipalsQuery } from './tenancy.queries.js';
 
 @ApiTags('principals')

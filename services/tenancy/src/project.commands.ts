@@ -5,8 +5,7 @@ import { type CommandOutcome, type Ledger, Refusal, runCommand } from '#libs/eve
 import { AccessIndex, LEDGER, type RequestContext } from '#libs/platform';
 import { type Project, type ProjectCommand, projectDecider, type StandingProject } from './domain/project.js';
 import { impossible } from './domain/version.js';
-import type { ProjectView } from './tenancy.dto.js';
-import { projectView } from './tenancy.views.js';
+import { projectView, type ProjectView } from './tenancy.views.js';
 import type { Changed, PolicyNow } from './tenant.commands.js';
 
 export class CreateProjectCommand extends Command<Changed<ProjectView>> {

@@ -5,7 +5,8 @@ import { Context, type Page, type RequestContext, Requires } from '#libs/platfor
 import { answered } from './answered.js';
 import { CloseProjectCommand, CreateProjectCommand } from './project.commands.js';
 import { GetProjectQuery } from './standing.queries.js';
-import { CreateProjectBody, ProjectList, ProjectPath, ProjectsQuery, ProjectView, TenantPath } from './tenancy.dto.js';
+import { CreateProjectBody, ProjectPath, ProjectsQuery, TenantPath } from './tenancy.dto.js';
+import { ProjectList, ProjectView } from './tenancy.views.js';
 import { ListProjectsQuery } from './tenancy.queries.js';
 
 @ApiTags('projects')

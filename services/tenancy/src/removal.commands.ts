@@ -15,7 +15,7 @@ import {
 import { projectDecider, type Removal, type RemoveMember } from './domain/project.js';
 import { changeProject, tenantOf } from './project.commands.js';
 import { foldStream } from './standing.js';
-import type { OffboardResult, OffboardView } from './tenancy.dto.js';
+import type { OffboardResult, OffboardView } from './tenancy.views.js';
 
 export class RemoveMemberCommand extends Command<{ readonly position: Position | null }> {
   constructor(

@@ -4,7 +4,8 @@ import { ApiNoContentResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Context, type RequestContext, Requires } from '#libs/platform';
 import { answered } from './answered.js';
 import { ChangeServiceAccessCommand } from './member.commands.js';
-import { MemberView, ServiceAccessPath } from './tenancy.dto.js';
+import { ServiceAccessPath } from './tenancy.dto.js';
+import { MemberView } from './tenancy.views.js';
 
 @ApiTags('service access')
 @Controller('/v1/projects/:projectId/members/:userId/services/:service')

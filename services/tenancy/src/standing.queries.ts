@@ -9,8 +9,16 @@ import { projectDecider } from './domain/project.js';
 import { tenantDecider } from './domain/tenant.js';
 import { People } from './people.js';
 import { type Folded, foldStream } from './standing.js';
-import type { MemberView, PrincipalView, ProjectView, TenantView } from './tenancy.dto.js';
-import { memberView, principalView, projectView, tenantView } from './tenancy.views.js';
+import {
+  memberView,
+  type MemberView,
+  principalView,
+  type PrincipalView,
+  projectView,
+  type ProjectView,
+  tenantView,
+  type TenantView,
+} from './tenancy.views.js';
 import type { PolicyNow } from './tenant.commands.js';
 
 /** One thing as it stands now, folded from its stream. */

@@ -1,4 +1,4 @@
-import type { Disposition, ErrorCode, KeyPolicy, MemberRole, PlatformRole, PrincipalType } from '#libs/contracts';
+import type { Disposition, KeyPolicy, MemberRole, PlatformRole, PrincipalType } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import {
   BooleanField,
@@ -6,40 +6,19 @@ import {
   IdField,
   IntegerField,
   IntegerListField,
-  ObjectField,
-  ObjectListField,
   PageQuery,
-  refuseSecret,
   TextField,
   TextListField,
-  TimeField,
 } from '#libs/platform';
-import { type ProfileChange, type Removal, SERVICES_MAX } from './domain/project.js';
 import { ALLOWED_SCOPES_MAX, POLICY_DAYS_MAX, POLICY_KEYS_MAX, WARN_DAYS_ITEMS_MAX } from './domain/key-policy.js';
+import type { ProfileChange, Removal } from './domain/project.js';
+import { email, memberRoles, name, platformRoles, principalTypes, service } from './tenancy.fields.js';
 
-/** Every request and answer of tenancy. */
+/** Every request of tenancy; the answers are in tenancy.views.ts. */
 
-const NAME_LENGTH_MAX = 100;
-const EMAIL_LENGTH_MAX = 254;
 const QUERY_LENGTH_MAX = 100;
 const COMMENT_LENGTH_MAX = 1_000;
 
-export const memberRoles = ['tenant_admin', 'tenant_user'] as const satisfies readonly MemberRole[];
-export const platformRoles = [
-  'platform_admin',
-  'tenant_owner',
-  'auditor',
-  'service',
-] as const satisfies readonly PlatformRole[];
-export const principalTypes = ['user', 'service'] as const satisfies readonly PrincipalType[];
-
-const name = { max: NAME_LENGTH_MAX, check: refuseSecret };
-const email = {
-  max: EMAIL_LENGTH_MAX,
-  pattern: /^[^\s@]+@[^\s@]+$/,
-  form: 'an e-mail address',
-  check: refuseSecret,
-};
 const scope = {
   max: 256,
   pattern: /^[a-z0-9_*-]+(:[a-z0-9_*-]+){0,3}$/,
@@ -62,14 +41,6 @@ export class MemberPath extends ProjectPath {
   @IdField()
   userId!: string;
 }
-
-/** In the form of the catalogue's names, which is another service's: what is granted need not stand in it yet. */
-const service = {
-  max: 63,
-  pattern: /^[a-z][a-z0-9._-]*$/,
-  form: 'a service such as container-compute',
-  check: refuseSecret,
-};
 
 export class ServiceAccessPath extends MemberPath {
   @TextField(service)
@@ -256,150 +227,6 @@ export class PrincipalsQuery extends PageQuery {
 
   @EnumField(principalSorts, sortOptions)
   sort: (typeof principalSorts)[number] = 'id';
-}
-
-/** What every thing bears: its ETag is `"<version>"`, and a read at the position shows it. */
-class Versioned {
-  @IntegerField({ min: 1, max: Number.MAX_SAFE_INTEGER, description: 'The number in its ETag.' })
-  version!: number;
-
-  @TextField({ max: 64, nullable: true, description: 'Opaque; send it back as `minPosition`.' })
-  position!: string | null;
-}
-
-export class TenantView extends Versioned {
-  @IdField()
-  id!: string;
-
-  @TextField(name)
-  name!: string;
-
-  @EnumField(['active', 'suspended'])
-  status!: 'active' | 'suspended';
-
-  @TimeField()
-  createdAt!: string;
-}
-
-export class ProjectView extends Versioned {
-  @IdField()
-  id!: string;
-
-  @IdField()
-  tenantId!: string;
-
-  @TextField(name)
-  name!: string;
-
-  @EnumField(['active', 'closed'])
-  status!: 'active' | 'closed';
-
-  @TimeField()
-  createdAt!: string;
-}
-
-export class MemberView extends Versioned {
-  @IdField()
-  projectId!: string;
-
-  @IdField()
-  userId!: string;
-
-  @EnumField(memberRoles)
-  role!: MemberRole;
-
-  @EnumField(['active', 'suspended'])
-  status!: 'active' | 'suspended';
-
-  @TextListField({ ...service, itemsMax: SERVICES_MAX })
-  services!: string[];
-
-  @TextField({ ...name, nullable: true })
-  displayName!: string | null;
-
-  @TextField({ ...email, nullable: true })
-  email!: string | null;
-
-  @TimeField()
-  addedAt!: string;
-}
-
-export class PrincipalView extends Versioned {
-  @IdField()
-  id!: string;
-
-  @EnumField(principalTypes)
-  type!: PrincipalType;
-
-  @EnumField(platformRoles)
-  role!: PlatformRole;
-
-  @IdField({ nullable: true })
-  tenantId!: string | null;
-
-  @EnumField(['active', 'removed'])
-  status!: 'active' | 'removed';
-
-  @TimeField()
-  createdAt!: string;
-}
-
-export class OffboardResult {
-  @IdField()
-  projectId!: string;
-
-  @IntegerField({ min: 200, max: 599, description: 'An HTTP status; 204 where the user is a member no more.' })
-  status!: number;
-
-  @TextField({ max: 64, optional: true, description: 'Why not, where the status tells a refusal.' })
-  code?: ErrorCode;
-}
-
-export class OffboardView {
-  @IdField()
-  tenantId!: string;
-
-  @IdField()
-  userId!: string;
-
-  @ObjectListField(() => OffboardResult, { itemsMax: 100_000 })
-  results!: OffboardResult[];
-
-  @TextField({ max: 36, description: 'All that this causes bears it, the revocation of the keys too.' })
-  correlationId!: string;
-}
-
-class PageInfo {
-  @TextField({ max: 2048, nullable: true })
-  nextCursor!: string | null;
-
-  @BooleanField()
-  hasMore!: boolean;
-}
-
-class ListView {
-  @ObjectField(() => PageInfo)
-  page!: PageInfo;
-}
-
-export class TenantList extends ListView {
-  @ObjectListField(() => TenantView, { itemsMax: 200 })
-  data!: TenantView[];
-}
-
-export class ProjectList extends ListView {
-  @ObjectListField(() => ProjectView, { itemsMax: 200 })
-  data!: ProjectView[];
-}
-
-export class MemberList extends ListView {
-  @ObjectListField(() => MemberView, { itemsMax: 200 })
-  data!: MemberView[];
-}
-
-export class PrincipalList extends ListView {
-  @ObjectListField(() => PrincipalView, { itemsMax: 200 })
-  data!: PrincipalView[];
 }
 
 /** The rules that were given, and no others. */

@@ -4,16 +4,8 @@ import type { Pool } from 'pg';
 import { type Page, POOL, ReadGate, type RequestContext } from '#libs/platform';
 import { type List, readPage } from './list-page.js';
 import { searchable, tenancyProjection } from './projections/tenancy.projection.js';
-import type {
-  MembersQuery,
-  MemberView,
-  PrincipalsQuery,
-  PrincipalView,
-  ProjectsQuery,
-  ProjectView,
-  TenantsQuery,
-  TenantView,
-} from './tenancy.dto.js';
+import type { MembersQuery, PrincipalsQuery, ProjectsQuery, TenantsQuery } from './tenancy.dto.js';
+import type { MemberView, PrincipalView, ProjectView, TenantView } from './tenancy.views.js';
 
 /** The lists of tenancy, each a page of what the caller may see. */
 

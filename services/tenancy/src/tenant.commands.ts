@@ -6,8 +6,7 @@ import { LEDGER, type RequestContext } from '#libs/platform';
 import type { StandingPolicy } from './domain/key-policy.js';
 import { type StandingTenant, type Tenant, type TenantCommand, tenantDecider } from './domain/tenant.js';
 import { impossible } from './domain/version.js';
-import type { TenantView } from './tenancy.dto.js';
-import { tenantView } from './tenancy.views.js';
+import { tenantView, type TenantView } from './tenancy.views.js';
 
 /** What a change answers: the thing as it stands after it, and whether this command made it. */
 export interface Changed<View> {

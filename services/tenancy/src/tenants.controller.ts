@@ -4,7 +4,8 @@ import { ApiCreatedResponse, ApiOkResponse, ApiTags } from '@nestjs/swagger';
 import { Context, type Page, type RequestContext, Requires } from '#libs/platform';
 import { GetTenantQuery } from './standing.queries.js';
 import { answered } from './answered.js';
-import { CreateTenantBody, TenantList, TenantPath, TenantsQuery, TenantView } from './tenancy.dto.js';
+import { CreateTenantBody, TenantPath, TenantsQuery } from './tenancy.dto.js';
+import { TenantList, TenantView } from './tenancy.views.js';
 import { ListTenantsQuery } from './tenancy.queries.js';
 import { CreateTenantCommand, ResumeTenantCommand, SuspendTenantCommand } from './tenant.commands.js';
 

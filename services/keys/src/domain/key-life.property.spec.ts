@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import type { KeyEvent } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
-import { decide, type KeyCommand } from './key.js';
+import type { KeyCommand } from './commands.js';
+import { decide } from './key.js';
 import { noPolicy } from './key-policy.js';
 import { evolve, type Key, type KeyState, statusOf, validSecrets } from './key-state.js';
 

@@ -22,7 +22,8 @@ import {
   T1,
   transfer,
 } from '../testing/given-key.js';
-import { decide, type KeyCommand } from './key.js';
+import type { KeyCommand } from './commands.js';
+import { decide } from './key.js';
 import { noPolicy } from './key-policy.js';
 import { dueWarning, evolve, statusOf } from './key-state.js';
 

@@ -19,7 +19,8 @@ import {
   T0,
   T1,
 } from '../testing/given-key.js';
-import { decide, type KeyCommand } from './key.js';
+import type { KeyCommand } from './commands.js';
+import { decide } from './key.js';
 import { noPolicy } from './key-policy.js';
 import { maskedOf } from './key-state.js';
 

@@ -1,6 +1,7 @@
 import type { KeyEvent, KeyOwner } from '#libs/contracts';
 import { type EventMeta, Refusal } from '#libs/eventsourcing';
-import { decide, type KeyCommand, type KeyWish, type NewKeyFacts, type NewSecret } from '../domain/key.js';
+import type { KeyCommand, KeyWish, NewKeyFacts, NewSecret } from '../domain/commands.js';
+import { decide } from '../domain/key.js';
 import { noPolicy } from '../domain/key-policy.js';
 import { evolve, type Key, type KeyState } from '../domain/key-state.js';
 

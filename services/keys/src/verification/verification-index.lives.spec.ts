@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import type { KeyEvent } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
-import { type KeyCommand, keyDecider, type NewSecret } from '../domain/key.js';
+import type { KeyCommand, NewSecret } from '../domain/commands.js';
+import { keyDecider } from '../domain/key.js';
 import { noPolicy } from '../domain/key-policy.js';
 import { type Key, type KeyState } from '../domain/key-state.js';
 import { VERIFIER_BYTES } from './key-rows.js';
