@@ -209,12 +209,18 @@ class ThingModule {
   constructor(@Inject(Probe) readonly probe: Probe) {}
 }
 
+export const json = { 'content-type': 'application/json' };
+export const ndjson = { 'content-type': 'application/x-ndjson' };
+
 export interface ThingApp {
   readonly app: NestFastifyApplication;
   readonly port: number;
   readonly url: string;
   readonly probe: Probe;
   readonly logLines: readonly string[];
+  /** A body is JSON unless the headers say otherwise. */
+  request(method: string, path: string, body?: string | Buffer, headers?: Record<string, string>): Promise<Response>;
+  post(body: string | Buffer, headers?: Record<string, string>): Promise<Response>;
 }
 
 export async function startThings(
@@ -224,5 +230,9 @@ export async function startThings(
   const app = await createHttpApplication(ThingModule, { config: { trustedProxies, tls: undefined }, logger, limits });
   await app.listen(0, '127.0.0.1');
   const { port } = app.getHttpServer().address() as { port: number };
-  return { app, port, url: `http://127.0.0.1:${port}`, probe: app.get(Probe), logLines };
+  const url = `http://127.0.0.1:${port}`;
+  const request: ThingApp['request'] = (method, path, body, headers = json) =>
+    fetch(url + path, { method, headers, ...(body === undefined ? {} : { body }) });
+  const post: ThingApp['post'] = (body, headers) => request('POST', '/v1/things', body, headers);
+  return { app, port, url, probe: app.get(Probe), logLines, request, post };
 }
