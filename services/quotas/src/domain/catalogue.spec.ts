@@ -1,5 +1,12 @@
 import { given, type GivenOptions } from '#libs/testing';
-import { type Catalogue, catalogueDecider, resourceOf, RESOURCES_MAX, type SetCatalogueResource } from './catalogue.js';
+import {
+  type Catalogue,
+  catalogueDecider,
+  defaultCatalogue,
+  resourceOf,
+  RESOURCES_MAX,
+  type SetCatalogueResource,
+} from './catalogue.js';
 import { refusalOf } from '../testing/given-quota.js';
 
 const set = (more: Partial<SetCatalogueResource> = {}): SetCatalogueResource => ({
@@ -61,4 +68,12 @@ it('takes 64 resources a service and 256 in all', () => {
     given(catalogueDecider).when(set({ service: `s${n % 10}`, resource: `r${n}` })),
   ).flat();
   expect(refusalOf(() => given(catalogueDecider, all).when(set())).code).toBe('CATALOGUE_FULL');
+});
+
+it('the default catalogue has the services and resources of the platform, each with its unit', () => {
+  const all = [...defaultCatalogue.services].map(([service, resources]) => [service, [...resources.keys()].sort()]);
+  expect(all).toEqual([
+    ['container-compute', ['cpu', 'gpu', 'memory']],
+    ['virtual-compute', ['cpu', 'floating_ip', 'gpu', 'memory', 'static_ip']],
+  ]);
 });

@@ -2,17 +2,9 @@ import type { ProjectQuotaEvent } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import { allocate, releaseAllocation, resizeAllocation } from './allocations.js';
 import type { QuotaAnswers, QuotaCommand } from './commands.js';
-import {
-  bulkSetQuota,
-  clearQuota,
-  closeQuota,
-  freezeQuota,
-  setQuota,
-  setQuotaPolicy,
-  tellOverQuota,
-  unfreezeQuota,
-} from './limit-setting.js';
+import { bulkSetQuota, clearQuota, setQuota, setQuotaPolicy, tellOverQuota } from './limit-setting.js';
 import { removeQuotaMember } from './member-removal.js';
+import { closeQuota, freezeQuota, unfreezeQuota } from './project-life.js';
 import type { ProjectQuota } from './project-quota.js';
 import { reconcile } from './reconcile.js';
 import {

@@ -1,5 +1,4 @@
 import type { ProjectQuotaEvent } from '#libs/contracts';
-import { defaultCatalogue } from './catalogue.js';
 import type { QuotaCommand } from './commands.js';
 import { execute } from './decide.js';
 import { quotaRow } from './limits.js';
@@ -10,9 +9,6 @@ import {
   byDefault,
   clear,
   commit,
-  cpu,
-  extend,
-  free,
   given,
   gpu,
   id,
@@ -20,8 +16,6 @@ import {
   limit,
   of,
   ofProject,
-  release,
-  report,
   reserve,
   resize,
   type Step,
@@ -71,6 +65,12 @@ describe('a limit', () => {
     given()
       .when(T0, limit(of('alice'), 'inherit'))
       .changesNothing();
+  });
+
+  it('who is asked to lose a limit that nobody set is not remembered for it', () => {
+    const ledger = ledgerAfter([]);
+    expect(() => ledger.run(T0, clear(of('nobody')))).toThrow('NOT_SET');
+    expect(ledger.state.members.has('nobody')).toBe(false);
   });
 
   it('below what is used and reserved takes force, at the project, a member and the member default', () => {
@@ -256,83 +256,6 @@ describe('a bulk', () => {
   });
 });
 
-describe('a frozen or closed project', () => {
-  const hold: Step = [T0, { type: 'FreezeQuota', mode: 'hold' }];
-  const drain: Step = [T0, { type: 'FreezeQuota', mode: 'drain' }];
-  const closed: Step = [T0, { type: 'CloseQuota', force: true }];
-
-  it('on hold grants nothing new, commits what was granted, and takes back', () => {
-    given(reserved, hold)
-      .when(T0, reserve(2, 'alice', [gpu(1)]))
-      .isRefused('PROJECT_FROZEN');
-    given(reserved, hold)
-      .when(T0, reserve(2, 'alice', [gpu(1)], { mode: 'FORCE' }))
-      .isRefused('PROJECT_FROZEN');
-    given(reserved, hold)
-      .when(T0, allocate(2, 'alice', [gpu(1)]))
-      .isRefused('PROJECT_FROZEN');
-    given(reserved, hold).when(T0, commit(1)).gives('ReservationCommitted');
-    given(reserved, hold).when(T0, release(1)).gives('ReservationReleased');
-    given(reserved, hold, [T0, commit(1)])
-      .when(T0, resize(1, [gpu(3001)]))
-      .isRefused('PROJECT_FROZEN');
-    given(reserved, hold, [T0, commit(1)])
-      .when(T0, resize(1, [gpu(2999)]))
-      .gives('AllocationResized');
-  });
-
-  it('draining commits and extends nothing either', () => {
-    given(reserved, drain).when(T0, commit(1)).isRefused('PROJECT_FROZEN');
-    given(reserved, drain).when(T0, extend(1, 1000)).isRefused('PROJECT_FROZEN');
-    given(reserved, drain).when(T0, release(1)).gives('ReservationReleased');
-  });
-
-  it('is frozen and unfrozen once', () => {
-    given(hold).when(T0, hold[1]).changesNothing();
-    given(hold)
-      .when(T0, drain[1])
-      .gives({ type: 'ProjectQuotaFrozen', data: { mode: 'drain' } });
-    given(hold).when(T0, { type: 'UnfreezeQuota' }).gives('ProjectQuotaUnfrozen');
-    given().when(T0, { type: 'UnfreezeQuota' }).changesNothing();
-  });
-
-  it('closes when it is empty, or by force, and then only takes back', () => {
-    given(reserved).when(T0, { type: 'CloseQuota', force: false }).isRefused('PROJECT_HAS_USAGE');
-    given(reserved, [T0, release(1)])
-      .when(T0, { type: 'CloseQuota', force: false })
-      .gives('ProjectQuotaClosed');
-    const after: Step[] = [reserved, [T0, allocate(2, 'bob', [cpu(1)], { resourceRef: 'vm/1' })], closed];
-    given(...after)
-      .when(T0, { type: 'CloseQuota', force: false })
-      .changesNothing();
-    for (const command of [
-      reserve(3, 'alice', [gpu(1)]),
-      allocate(3, 'alice', [gpu(1)]),
-      commit(1),
-      extend(1, 1000),
-      resize(2, [cpu(2)]),
-      limit(ofProject, 5),
-      clear(ofProject),
-      bulk([limit(ofProject, 5)]),
-      policy('partitioned'),
-      hold[1],
-      { type: 'UnfreezeQuota' } as const,
-    ])
-      given(...after)
-        .when(T0, command)
-        .isRefused('PROJECT_CLOSED');
-    given(...after)
-      .when(T0, release(1))
-      .gives('ReservationReleased');
-    given(...after)
-      .when(T0, free(2))
-      .gives('AllocationReleased');
-    given(...after)
-      .when(T0, report(T0, 1, []))
-      .gives('UsageReconciled');
-  });
-});
-
 describe('a member default that thousands inherit', () => {
   const told = ({ events }: { readonly events: readonly ProjectQuotaEvent[] }) =>
     events.flatMap(({ type, data }) =>
@@ -396,18 +319,4 @@ describe('a member default that thousands inherit', () => {
     state.journal.undo();
     expect(state.untold.size).toBe(1);
   });
-});
-
-it('the default catalogue has the services and resources of the platform, each with its unit', () => {
-  const all = [...defaultCatalogue.services].map(([service, resources]) => [service, [...resources.keys()].sort()]);
-  expect(all).toEqual([
-    ['container-compute', ['cpu', 'gpu', 'memory']],
-    ['virtual-compute', ['cpu', 'floating_ip', 'gpu', 'memory', 'static_ip']],
-  ]);
-});
-
-it('who is asked to lose a limit that nobody set is not remembered for it', () => {
-  const ledger = ledgerAfter([]);
-  expect(() => ledger.run(T0, clear(of('nobody')))).toThrow('NOT_SET');
-  expect(ledger.state.members.has('nobody')).toBe(false);
 });

@@ -8,7 +8,6 @@ import type {
   LimitAnswer,
   LimitWish,
   PolicyAnswer,
-  QuotaCommand,
   SetQuota,
   SetQuotaPolicy,
   TellOverQuota,
@@ -16,6 +15,7 @@ import type {
 import { governed, limitsOf, touchGoverned } from './evolve.js';
 import { AMOUNT_MAX, byText } from './items.js';
 import { inheritedLimit, isAbove, limitOfCounter, limitOfScope, projectLimit } from './limits.js';
+import { holdNotClosed, policyAnswer } from './project-life.js';
 import type { ProjectQuota, Resource } from './project-quota.js';
 import type { Trial } from './trial.js';
 import { wrongField } from './wrong-field.js';
@@ -23,10 +23,6 @@ import { wrongField } from './wrong-field.js';
 /** Limits of the project, its member default and its members, and how far members' limits may exceed the project's. */
 
 export const BULK_ITEMS_MAX = 500;
-
-function holdChangeable({ state }: Trial): void {
-  if (state.status === 'closed') throw new Refusal('PROJECT_CLOSED', 'The project’s quota is closed.');
-}
 
 function holdVersion(ifMatch: number | undefined, version: number): void {
   if (ifMatch !== undefined && ifMatch !== version)
@@ -150,7 +146,7 @@ function holdPartition({ state, catalogue }: Trial, resource: Resource): void {
 }
 
 export function setQuota(command: SetQuota, trial: Trial): LimitAnswer {
-  holdChangeable(trial);
+  holdNotClosed(trial);
   const changed = trial.events.length;
   const answer = apply(trial, command, command.force);
   if (trial.events.length > changed) hold(trial, command, command.force);
@@ -158,7 +154,7 @@ export function setQuota(command: SetQuota, trial: Trial): LimitAnswer {
 }
 
 export function clearQuota(command: ClearQuota, trial: Trial): LimitAnswer {
-  holdChangeable(trial);
+  holdNotClosed(trial);
   knownResource(trial.catalogue, command);
   if (ownLimit(trial.state, command) === null) throw new Refusal('NOT_SET', 'No limit is set here.');
   return setQuota({ ...command, type: 'SetQuota', limit: 'inherit', soft: null }, trial);
@@ -169,7 +165,7 @@ const nameOf = ({ scope, service, resource }: Name): string =>
 
 export function bulkSetQuota(command: BulkSetQuota, trial: Trial): BulkAnswer {
   const { items, atomic, dryRun, force } = command;
-  holdChangeable(trial);
+  holdNotClosed(trial);
   if (items.length === 0) throw wrongField('items', 'must not be empty');
   if (items.length > BULK_ITEMS_MAX)
     throw new Refusal('TOO_MANY_ITEMS', `At most ${BULK_ITEMS_MAX} limits are set at once.`);
@@ -221,17 +217,9 @@ function together(trial: Trial, items: readonly LimitWish[], force: boolean): Re
   });
 }
 
-export const policyAnswer = ({ state }: Trial): PolicyAnswer => ({
-  kind: 'policy',
-  overcommit: state.overcommit,
-  frozen: state.frozen,
-  closed: state.status === 'closed',
-  revision: state.policyRevision,
-});
-
 export function setQuotaPolicy({ overcommit, ifMatch }: SetQuotaPolicy, trial: Trial): PolicyAnswer {
   const { state } = trial;
-  holdChangeable(trial);
+  holdNotClosed(trial);
   holdVersion(ifMatch, state.policyRevision);
   if (state.overcommit === overcommit) return policyAnswer(trial);
   trial.emit({ type: 'QuotaPolicySet', data: { overcommit } });
@@ -252,28 +240,4 @@ export function tellOverQuota({ service, resource }: TellOverQuota, trial: Trial
   touchGoverned(state, touched, byDefault, state.resource(service, resource));
   trial.settle();
   return null;
-}
-
-type Freeze = Extract<QuotaCommand, { type: 'FreezeQuota' }>;
-
-export function freezeQuota({ mode }: Freeze, trial: Trial): PolicyAnswer {
-  holdChangeable(trial);
-  if (trial.state.frozen !== mode) trial.emit({ type: 'ProjectQuotaFrozen', data: { mode } });
-  return policyAnswer(trial);
-}
-
-export function unfreezeQuota(trial: Trial): PolicyAnswer {
-  holdChangeable(trial);
-  if (trial.state.frozen !== null) trial.emit({ type: 'ProjectQuotaUnfrozen', data: {} });
-  return policyAnswer(trial);
-}
-
-/** A closed ledger grants nothing any more; releases, expiry and reports go on until it is empty. */
-export function closeQuota({ force }: Extract<QuotaCommand, { type: 'CloseQuota' }>, trial: Trial): PolicyAnswer {
-  const { state } = trial;
-  if (state.status === 'closed') return policyAnswer(trial);
-  if (!force && state.project.open + state.project.live > 0)
-    throw new Refusal('PROJECT_HAS_USAGE', 'The project still uses or reserves something.');
-  trial.emit({ type: 'ProjectQuotaClosed', data: {} });
-  return policyAnswer(trial);
 }
