@@ -1,83 +1,22 @@
-import {
-  idOf,
-  type GrantMode,
-  type ProjectQuotaEvent,
-  type QuotaItem,
-  type QuotaLimit,
-  type QuotaScope,
-} from '#libs/contracts';
-import type { Actor, OpenedEvent } from '#libs/eventsourcing';
+import { idOf, type ProjectQuotaEvent, type QuotaItem, type QuotaLimit } from '#libs/contracts';
+import type { OpenedEvent } from '#libs/eventsourcing';
 import type { Level } from './hourly-usage.js';
+import {
+  type AllocationRow,
+  counterKey,
+  type CounterName,
+  type LedgerRow,
+  type LimitChangeRow,
+  limitKey,
+  type LimitName,
+  type LimitRow,
+  placeKey,
+  type PlaceOf,
+  type ReservationRow,
+  type StoredLimit,
+} from './quota-rows.js';
 
-/** An amount as the tables have it: `Infinity` is unlimited, null is inherited. */
-export type StoredLimit = number | 'Infinity' | null;
-
-export interface ReservationRow {
-  readonly project_id: string;
-  readonly id: string;
-  readonly user_id: string;
-  readonly items: readonly QuotaItem[];
-  readonly ttl_seconds: number;
-  readonly expires_at: string;
-  readonly mode: GrantMode;
-  readonly resource_ref: string | null;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly reserved_at: string;
-  readonly status: 'open' | 'committed' | 'released' | 'expired';
-  readonly resolved_at: string | null;
-}
-
-export interface AllocationRow {
-  readonly project_id: string;
-  readonly id: string;
-  readonly user_id: string;
-  readonly items: readonly QuotaItem[];
-}
-
-interface Named {
-  readonly project_id: string;
-  readonly scope: QuotaScope['type'];
-  readonly user_id: string;
-  readonly service: string;
-  readonly resource: string;
-}
-
-export interface LimitRow extends Named {
-  readonly amount: StoredLimit;
-  readonly soft: number | null;
-  readonly revision: number;
-}
-
-export interface LimitChangeRow extends Named {
-  readonly revision: number;
-  readonly n: number;
-  readonly position: string;
-  readonly recorded_at: string;
-  readonly kind: 'set' | 'cleared' | 'memberRemoved';
-  readonly before: StoredLimit;
-  readonly after: StoredLimit;
-  readonly soft: number | null;
-  readonly effective: StoredLimit;
-  readonly below_usage: boolean;
-  readonly forced: boolean;
-  readonly request_id: string | null;
-  readonly actor: Actor;
-  readonly correlation_id: string;
-}
-
-export interface LedgerRow {
-  readonly project_id: string;
-  readonly revision: number;
-  readonly position: string;
-  readonly recorded_at: string;
-}
-
-export interface CounterName {
-  readonly project_id: string;
-  readonly user_id: string;
-  readonly service: string;
-  readonly resource: string;
-}
+const stored = (limit: QuotaLimit | null): StoredLimit => (limit === 'unlimited' ? 'Infinity' : limit);
 
 /** What one event does to one counter. */
 export interface Move extends Level {
@@ -85,23 +24,6 @@ export interface Move extends Level {
   readonly counter: CounterName;
   readonly atMs: number;
 }
-
-/** A project and something of it. */
-export interface PlaceOf {
-  readonly projectId: string;
-  readonly id: string;
-}
-
-// No id holds a space.
-export const placeKey = (projectId: string, id: string): string => `${projectId} ${id}`;
-
-export const counterKey = ({ project_id, user_id, service, resource }: CounterName): string =>
-  `${project_id} ${user_id} ${service} ${resource}`;
-
-export const limitKey = ({ project_id, scope, user_id, service, resource }: Named): string =>
-  [project_id, scope, user_id, service, resource].join(' ');
-
-const stored = (limit: QuotaLimit | null): StoredLimit => (limit === 'unlimited' ? 'Infinity' : limit);
 
 /** What the tables hold of that which a page of events is about. */
 export interface Standing {
@@ -392,7 +314,7 @@ export class LedgerChanges {
   }
 }
 
-const changeOf = (event: OpenedEvent, { project_id, scope, user_id, service, resource }: Named, n: number) => ({
+const changeOf = (event: OpenedEvent, { project_id, scope, user_id, service, resource }: LimitName, n: number) => ({
   ...{ project_id, scope, user_id, service, resource, n },
   revision: event.revision,
   position: event.position,

@@ -1,6 +1,6 @@
 import { idOf, type MemberRole, type PersonPart, type ProjectEvent, type SubjectEvent } from '#libs/contracts';
 import type { OpenedEvent } from '#libs/eventsourcing';
-import { type PlaceOf, placeKey } from './ledger-changes.js';
+import { type PlaceOf, placeKey } from './quota-rows.js';
 
 export interface MemberRow {
   readonly project_id: string;

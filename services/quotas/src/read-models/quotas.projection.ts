@@ -1,18 +1,16 @@
 import { categoryOf } from '#libs/contracts';
 import type { OpenedEvent, Projection, ProjectionTransaction } from '#libs/eventsourcing';
 import { hourAfter, type UsageHour } from './hourly-usage.js';
+import { LedgerChanges, type Move, namedIn } from './ledger-changes.js';
 import {
   type AllocationRow,
   counterKey,
   type CounterName,
-  LedgerChanges,
   type LimitRow,
-  type Move,
-  namedIn,
   type PlaceOf,
   placeKey,
   type ReservationRow,
-} from './ledger-changes.js';
+} from './quota-rows.js';
 import { MemberChanges, type MemberRow, membersNamedIn } from './member-changes.js';
 import { quotaTables } from './quota-tables.js';
 

@@ -3,7 +3,7 @@ import { type Page, pageOf, placeOfCursor, type Principal } from '#libs/platform
 import type { Audience } from '../quota-rights.js';
 import type { ReservationsQuery } from '../quotas.dto.js';
 import type { ReservationView } from '../quotas.views.js';
-import type { ReservationRow } from './ledger-changes.js';
+import type { ReservationRow } from './quota-rows.js';
 
 export type ReservationFilter = Pick<ReservationsQuery, 'userId' | 'status' | 'expiresBefore'>;
 
