@@ -110,6 +110,11 @@ describe('tidy', () => {
     expect(sources.filter((path) => path !== 'test/tidy.spec.ts' && forbidden.test(read(path)))).toEqual([]);
   });
 
+  it('no source file is longer than 400 lines, whatever stands on them', () => {
+    const long = sources.filter((path) => read(path).split('\n').length - 1 > 400);
+    expect(long).toEqual([]);
+  });
+
   it('no file has a name that says nothing', () => {
     expect(sources.filter((path) => /(^|\/)(utils?|helpers?|common|shared|misc)(\.|\/)/.test(path))).toEqual([]);
   });

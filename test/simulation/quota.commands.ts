@@ -1,7 +1,8 @@
 import type { QuotaItem, QuotaScope } from '#libs/contracts';
 import { commandIdOf } from '#libs/eventsourcing';
 import type { MemberStanding, QuotaCommand, RequestMode } from '../../services/quotas/src/domain/commands.js';
-import type { Amounts, Outcome, ReferenceLedger, ReportLine } from './quota.reference.js';
+import type { Amounts } from './quota.grants.js';
+import type { Outcome, ReferenceLedger, ReportLine } from './quota.reference.js';
 
 /** A command as the model and the decider take it. */
 export interface Asked {

@@ -1,25 +1,9 @@
+import { type Amounts, type Grant, same, timeIn } from './quota.grants.js';
+
 /**
  * The ledger told a second time, as slowly and plainly as possible: a list of grants that is added up again for every
  * question. It shares no code and no idea of data with the decider. Amounts by `service/resource`, times in ms.
  */
-
-export type Amounts = Readonly<Record<string, number>>;
-
-interface Grant {
-  id: string;
-  user: string;
-  amounts: Amounts;
-  state: 'open' | 'live' | 'released' | 'expired';
-  body: string | null;
-  reserved: Amounts | null;
-  committed: { amounts: Amounts; ref: string | null } | null;
-  madeMs: number;
-  endsMs: number;
-  ref: string | null;
-  reservedRef: string | null;
-  knownMs: number;
-  overMs: number;
-}
 
 /** What became of a command: done, told again, or the code (and violations) it is refused with. */
 export interface Outcome {
@@ -37,9 +21,6 @@ export interface ReportLine {
 const DAY = 86_400_000;
 const DONE: Outcome = { code: 'DONE' };
 const refused = (code: string): Outcome => ({ code });
-const same = (a: Amounts, b: Amounts): boolean =>
-  JSON.stringify(Object.entries(a).sort()) === JSON.stringify(Object.entries(b).sort());
-const timeIn = (id: string): number => (id[14] === '7' ? Number.parseInt(id.replace('-', '').slice(0, 12), 16) : 0);
 
 export class ReferenceLedger {
   grants: Grant[] = [];

@@ -5,7 +5,8 @@ import type { Catalogue } from '../../services/quotas/src/domain/catalogue.js';
 import type { QuotaCommand } from '../../services/quotas/src/domain/commands.js';
 import { StreamAudit, type Written } from './quota.audit.js';
 import { type Asked, Commands, NAMES, timeOf, USERS } from './quota.commands.js';
-import { type Amounts, type Outcome, ReferenceLedger } from './quota.reference.js';
+import type { Amounts } from './quota.grants.js';
+import { type Outcome, ReferenceLedger } from './quota.reference.js';
 
 /** The functions under test, so that a planted fault can stand in their place. */
 export interface QuotaDomain {

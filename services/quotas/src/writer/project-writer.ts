@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import {
-  AppendTooLarge,
   asRefusal,
   type CommandContext,
   type Ledger,
@@ -18,9 +17,10 @@ import type { Catalogue } from '../domain/catalogue.js';
 import type { QuotaCommand } from '../domain/commands.js';
 import type { ProjectQuota } from '../domain/project-quota.js';
 import { Batch } from './batch.js';
+import { decideItems } from './decide-items.js';
 import { LoadedLedger } from './loaded-ledger.js';
 import type { SnapshotShelf } from './quota-snapshots.js';
-import type { QuotaOutcome, Terms, WaitingCommand, WaitingItem } from './mailbox.js';
+import type { QuotaOutcome, Terms, WaitingItem } from './mailbox.js';
 import { Repetitions } from './repetitions.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { ATTEMPTS_MAX, UNKNOWN_OUTCOME_MS, type WriterLimits } from './writer-limits.js';
@@ -53,11 +53,6 @@ interface Round {
   readonly left: WaitingItem[];
   /** False if nothing was answered because another writer was first. */
   readonly progressed: boolean;
-}
-
-interface Decisions {
-  readonly answers: (() => void)[];
-  readonly left: WaitingItem[];
 }
 
 const overloaded = (detail: string): Refusal => new Refusal('OVERLOADED', detail, { retryAfterSeconds: 1 });
@@ -259,7 +254,9 @@ export class ProjectWriter {
       this.options.limits.batchBytesMax,
     );
     const isSweepLeft = await batchOf.sweep();
-    const { answers, left } = isSweepLeft ? { answers: [], left: items } : await this.decideAll(batchOf, items);
+    const { answers, left } = isSweepLeft
+      ? { answers: [], left: items }
+      : await decideItems(items, batchOf, ledger, this.repetitions);
     const isWritten = batchOf.events.length > 0;
     if (isWritten ? await this.append(batchOf, ledger) : await this.isFresh(ledger, items)) {
       if (isWritten) this.options.watch?.appended(answers.length);
@@ -304,77 +301,6 @@ export class ProjectWriter {
     // Nothing is reserved for somebody who has left.
     this.giveUp(item, 'The command waited too long; nothing was changed.');
     return true;
-  }
-
-  private async decideAll(batch: Batch, items: readonly WaitingItem[]): Promise<Decisions> {
-    const decisions: Decisions = { answers: [], left: [] };
-    const { answers, left } = decisions;
-    for (const [n, item] of items.entries()) {
-      if (item.kind === 'look') {
-        answers.push(() => {
-          const { state, lastPosition } = this.loaded as LoadedLedger;
-          item.see(state, lastPosition);
-        });
-        continue;
-      }
-      const refusal = this.refusalOf(item);
-      const seen = this.loaded?.state.commands.get(item.context.commandId);
-      if (refusal !== undefined)
-        answers.push(() => {
-          item.reject(refusal);
-        });
-      // Its twin is in this very batch; when that is written, this is its repetition.
-      else if (seen !== undefined && seen.lastRevision > batch.expectedRevision) left.push(item);
-      else if (seen !== undefined)
-        answers.push(() => {
-          this.repetitions.answer(item, seen).then(item.resolve, (error: unknown) => {
-            item.reject(asRefusal(error));
-          });
-        });
-      else {
-        const answer = await this.decide(batch, item);
-        if (answer === 'full') {
-          left.push(...items.slice(n));
-          break;
-        }
-        answers.push(answer);
-      }
-    }
-    return decisions;
-  }
-
-  private refusalOf({ hold }: WaitingCommand): Refusal | undefined {
-    try {
-      hold?.((this.loaded as LoadedLedger).state);
-      return undefined;
-    } catch (error) {
-      if (error instanceof Refusal) return error;
-      throw error;
-    }
-  }
-
-  private async decide(batch: Batch, item: WaitingCommand): Promise<(() => void) | 'full'> {
-    try {
-      const decided = await batch.decide(item.command, item.context);
-      if (decided === 'full') return decided;
-      const { events, revision } = decided;
-      const { answer } = decided.decision;
-      const last = events.at(-1);
-      if (last !== undefined) item.attempts.push({ lastLeafHash: last.leafHash.toString('hex'), answer });
-      return () => {
-        const stored = batch.stored[revision - batch.expectedRevision - 1];
-        const position = stored?.position ?? this.loaded?.lastPosition ?? null;
-        const outcome = { answer, position, revision, replayed: false };
-        if (this.loaded?.state.commands.has(item.context.commandId) === true)
-          this.repetitions.note(item.context, outcome);
-        item.resolve(outcome);
-      };
-    } catch (error) {
-      if (!(error instanceof Refusal || error instanceof AppendTooLarge)) throw error;
-      return () => {
-        item.reject(asRefusal(error));
-      };
-    }
   }
 
   /** False if another writer was first, or if the outcome of an earlier append has to be looked up. */
