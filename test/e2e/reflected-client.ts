@@ -11,6 +11,7 @@ import {
 } from '@grpc/proto-loader';
 import { protoPath as healthProto } from 'grpc-health-check';
 import type { StewardProcess } from '#libs/testing';
+import { metadataOf, settled, type UnaryCall } from '../../libs/testing/src/grpc-client.js';
 
 /** A client that knows nothing of our .proto files: what it calls, it learns from the server's reflection. */
 
@@ -122,30 +123,15 @@ export class ReflectedClient {
   }
 
   /** A unary call as the bootstrap administrator, or with another token in the headers. */
-  call(service: string, method: string, request: Message, headers: Record<string, string> = {}): Promise<Called> {
-    const metadata = new Metadata();
-    for (const [name, value] of Object.entries({ authorization: `Bearer ${this.token}`, ...headers }))
-      metadata.set(name, value);
+  async call(service: string, method: string, request: Message, headers: Record<string, string> = {}): Promise<Called> {
     const client = this.clients.get(`steward.v1.${service}`) as unknown as Record<string, UnaryCall> | undefined;
     const made = client?.[method];
     if (made === undefined) throw new Error(`The server tells of no ${service}.${method}.`);
-    return new Promise((resolve) => {
-      let answered: { code: number; answer: Message } | undefined;
-      let trailers: Metadata | undefined;
-      const settle = (): void => {
-        if (answered !== undefined && trailers !== undefined)
-          resolve({ ...answered, trailers, details: detailsOf(trailers) });
-      };
-      made
-        .call(client, request, metadata, { deadline: Date.now() + DEADLINE_MS }, (error, answer) => {
-          answered = { code: error?.code ?? 0, answer: answer ?? {} };
-          settle();
-        })
-        .on('status', (status) => {
-          trailers = status.metadata;
-          settle();
-        });
-    });
+    const metadata = metadataOf({ authorization: `Bearer ${this.token}`, ...headers });
+    const { error, answer, trailers } = await settled((done) =>
+      made.call(client, request, metadata, { deadline: Date.now() + DEADLINE_MS }, done),
+    );
+    return { code: error?.code ?? 0, answer, trailers, details: detailsOf(trailers) };
   }
 
   /** As the health service tells it; '' is the whole server. */
@@ -173,13 +159,6 @@ export class ReflectedClient {
     for (const client of this.clients.values()) client.close();
   }
 }
-
-type UnaryCall = (
-  request: Message,
-  metadata: Metadata,
-  options: { deadline: number },
-  done: (error: { code: number } | null, answer?: Message) => void,
-) => { on(event: 'status', listener: (status: { metadata: Metadata }) => void): void };
 
 async function reflect(address: string, request: Message): Promise<ReflectionAnswer> {
   const { grpc } = loadPackageDefinition(loadSync(reflectionProto)) as unknown as {

@@ -1,40 +1,18 @@
-import {
-  type Client,
-  type ClientWritableStream,
-  credentials,
-  loadPackageDefinition,
-  Metadata,
-  type ServiceError,
-  status as rpcCode,
-} from '@grpc/grpc-js';
-import { loadSync } from '@grpc/proto-loader';
+import { status as rpcCode } from '@grpc/grpc-js';
 import { v7 as uuidV7 } from 'uuid';
-import { GrpcServer, PROTO_ROOT } from '#libs/platform';
+import { GrpcServer } from '#libs/platform';
+import { type Called, GrpcClient, type GrpcMessage } from '../../../libs/testing/src/grpc-client.js';
 import { InProcessSteward } from '../../../libs/testing/src/in-process-steward.js';
 import { aQuotaWorld, GPU } from './testing/quota-world.js';
 
-type Message = Record<string, unknown>;
-type Done = (error: ServiceError | null, answer: Message) => void;
-type Unary = (request: object, metadata: Metadata, done: Done) => { on(event: 'status', listener: OnStatus): void };
-type OnStatus = (status: { metadata: Metadata }) => void;
-
-interface Called {
-  readonly code: string;
-  readonly answer: Message;
-  readonly trailers: Metadata;
-}
-
 let steward: InProcessSteward;
-let client: Client;
+let client: GrpcClient;
 
 beforeAll(async () => {
   steward = await InProcessSteward.start();
   await aQuotaWorld(steward);
   const port = await steward.app.get(GrpcServer, { strict: false }).listen(0, '127.0.0.1');
-  const loaded = loadPackageDefinition(
-    loadSync('steward/v1/quotas.proto', { includeDirs: [PROTO_ROOT], longs: Number, defaults: true, oneofs: false }),
-  ) as unknown as { steward: { v1: { QuotaService: new (address: string, of: unknown) => Client } } };
-  client = new loaded.steward.v1.QuotaService(`127.0.0.1:${port}`, credentials.createInsecure());
+  client = GrpcClient.of(port, 'quotas.proto', 'QuotaService', { defaults: true, oneofs: false });
 });
 
 afterAll(async () => {
@@ -43,45 +21,20 @@ afterAll(async () => {
   await steward.stop();
 });
 
-const metadataOf = (who: string, headers: Record<string, string> = {}): Metadata => {
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries({ authorization: `Bearer ${steward.tokens[who] ?? ''}`, ...headers }))
-    metadata.set(name, value);
-  return metadata;
-};
-
-/** Settles when both the answer and the status have come, in whichever order. */
-function settled(make: (done: Done) => { on(event: 'status', listener: OnStatus): void }): Promise<Called> {
-  return new Promise((resolve) => {
-    let answered: Omit<Called, 'trailers'> | undefined;
-    let trailers: Metadata | undefined;
-    const settle = (): void => {
-      if (answered !== undefined && trailers !== undefined) resolve({ ...answered, trailers });
-    };
-    make((error, answer) => {
-      answered = {
-        code: rpcCode[error?.code ?? 0] ?? '',
-        answer: error === null ? answer : { details: error.details },
-      };
-      settle();
-    }).on('status', (status) => {
-      trailers = status.metadata;
-      settle();
-    });
-  });
-}
+const as = (who: string, headers: Record<string, string> = {}): Record<string, string> => ({
+  authorization: `Bearer ${steward.tokens[who] ?? ''}`,
+  ...headers,
+});
 
 const call = (who: string, method: string, request: object, headers?: Record<string, string>): Promise<Called> =>
-  settled((done) =>
-    ((client as unknown as Record<string, Unary>)[method] as Unary).call(
-      client,
-      request,
-      metadataOf(who, headers),
-      done,
-    ),
-  );
+  client.call(method, request, as(who, headers));
 
-const ok = async (who: string, method: string, request: object, headers?: Record<string, string>): Promise<Message> => {
+const ok = async (
+  who: string,
+  method: string,
+  request: object,
+  headers?: Record<string, string>,
+): Promise<GrpcMessage> => {
   const called = await call(who, method, request, headers);
   if (called.code !== 'OK') throw new Error(`${method}: ${called.code} ${JSON.stringify(called.answer)}`);
   return called.answer;
@@ -132,7 +85,9 @@ describe('quotas over gRPC', () => {
 
     const checked = await ok('bob', 'reserve', { ...wish, id: uuidV7(), items: gpu(300), mode: 'CHECK_ONLY' });
     expect(checked).toMatchObject({ check: { allowed: true, fits: { amount: 3 } } });
-    const own = (await ok('bob', 'getOwnQuotas', { projectId, service })) as { services: { resources: Message[] }[] };
+    const own = (await ok('bob', 'getOwnQuotas', { projectId, service })) as {
+      services: { resources: GrpcMessage[] }[];
+    };
     expect(own.services[0]?.resources.find((row) => row['resource'] === resource)).toMatchObject({
       limit: { amount: 2_000 },
       used: 1_000,
@@ -153,7 +108,7 @@ describe('quotas over gRPC', () => {
     });
     const { series } = await ok('bob', 'getUsageHistory', { ...named, userId: 'bob' });
     expect(series).toMatchObject([{ resource, unit: 'milliGpu' }]);
-    expect((series as { buckets: Message[] }[])[0]?.buckets.at(-1)).toMatchObject({ used: 0, usedMax: 1_000 });
+    expect((series as { buckets: GrpcMessage[] }[])[0]?.buckets.at(-1)).toMatchObject({ used: 0, usedMax: 1_000 });
     expect((await call('bob', 'getUsageHistory', named)).code).toBe('PERMISSION_DENIED');
   });
 
@@ -226,18 +181,8 @@ describe('quotas over gRPC', () => {
     const line = (resourceRef: string, amount = 1) => ({
       resource: { resourceRef, userId: 'bob', items: gpu(amount) },
     });
-    const open = (who: string, headers: Record<string, string>, done: Done): ClientWritableStream<object> =>
-      (client as unknown as { reconcile(metadata: Metadata, done: Done): ClientWritableStream<object> }).reconcile(
-        metadataOf(who, headers),
-        done,
-      );
-    const send = (who: string, messages: readonly object[], headers: Record<string, string> = {}): Promise<Called> =>
-      settled((done) => {
-        const stream = open(who, headers, done);
-        for (const message of messages) stream.write(message);
-        stream.end();
-        return stream;
-      });
+    const send = (who: string, messages: readonly object[], headers?: Record<string, string>): Promise<Called> =>
+      client.send('reconcile', messages, as(who, headers));
 
     it('comes as a stream, and the same again is answered as before', async () => {
       const report = [header(1), line('grpc/1'), line('grpc/2', 7)];
@@ -269,7 +214,7 @@ describe('quotas over gRPC', () => {
 
     it('that breaks off changes nothing', async () => {
       const done = new Promise<string>((resolve) => {
-        const stream = open('compute', {}, (error) => {
+        const stream = client.open('reconcile', as('compute'), (error) => {
           resolve(rpcCode[error?.code ?? 0] ?? '');
         });
         stream.write(header(4, { userId: 'bob' }), () => {

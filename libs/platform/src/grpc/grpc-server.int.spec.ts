@@ -13,6 +13,7 @@ import { loadSync } from '@grpc/proto-loader';
 import { protoPath as healthProto } from 'grpc-health-check';
 import type { ErrorCode } from '#libs/contracts';
 import { commandIdOf, jcs, Refusal, requestHashOf } from '#libs/eventsourcing';
+import { metadataOf, type Settled, settled, type UnaryCall } from '../../../testing/src/grpc-client.js';
 import { Access } from '../auth/access.js';
 import { IdField, IntegerField } from '../fields/fields.js';
 import type { AdmissionRequest, Gatekeeper } from '../auth/gatekeeper.js';
@@ -54,13 +55,6 @@ class NoPositions extends PositionGate {
     return Promise.resolve();
   }
 }
-
-type Call = (
-  request: object | Buffer,
-  metadata: Metadata,
-  options: object,
-  done: (error: ServiceError | null, answer: Record<string, unknown>) => void,
-) => { on(event: 'status', listener: (status: { metadata: Metadata }) => void): void };
 
 const installationKey = Buffer.alloc(32, 3);
 const folder = mkdtempSync(join(tmpdir(), 'steward-grpc-'));
@@ -124,34 +118,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-interface Outcome {
-  readonly error: ServiceError | null;
-  readonly answer: Record<string, unknown>;
-  readonly trailers: Metadata;
+function call(method: 'extend' | 'echo', request: object, headers: Record<string, string> = {}): Promise<Settled> {
+  const made = (client as unknown as Record<typeof method, UnaryCall>)[method];
+  const metadata = metadataOf({ 'x-api-key': 'good', ...headers });
+  return settled((done) => made.call(client, request, metadata, { deadline: Date.now() + 5_000 }, done));
 }
 
-function call(method: 'extend' | 'echo', request: object, headers: Record<string, string> = {}): Promise<Outcome> {
-  const metadata = new Metadata();
-  for (const [name, value] of Object.entries({ 'x-api-key': 'good', ...headers })) metadata.set(name, value);
-  return new Promise((resolve) => {
-    let outcome: Omit<Outcome, 'trailers'> | undefined;
-    let trailers: Metadata | undefined;
-    const settle = (): void => {
-      if (outcome !== undefined && trailers !== undefined) resolve({ ...outcome, trailers });
-    };
-    const made = (client as unknown as Record<string, Call>)[method];
-    const going = made?.call(client, request, metadata, { deadline: Date.now() + 5_000 }, (error, answer) => {
-      outcome = { error, answer };
-      settle();
-    });
-    going?.on('status', (status) => {
-      trailers = status.metadata;
-      settle();
-    });
-  });
-}
-
-function expectProblem({ error, trailers }: Outcome, code: number, reason: ErrorCode, ...texts: string[]): void {
+function expectProblem({ error, trailers }: Settled, code: number, reason: ErrorCode, ...texts: string[]): void {
   expect(error?.code).toBe(code);
   const [details] = trailers.get('grpc-status-details-bin') as Buffer[];
   for (const text of [reason, 'steward', 'type.googleapis.com/google.rpc.ErrorInfo', ...texts])
