@@ -82,10 +82,10 @@ module.exports = {
     },
     {
       name: 'compositions-import-modules-only',
-      comment: 'steward and projector mount modules; what is behind a module is its own.',
+      comment: 'steward mounts modules; what is behind a module is its own.',
       severity: 'error',
-      from: { path: '^services/(steward|projector)/', pathNot: spec },
-      to: { path: '^services/(?!steward/|projector/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
+      from: { path: '^services/steward/', pathNot: spec },
+      to: { path: '^services/(?!steward/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
     },
     {
       name: 'services-never-import-each-other',
@@ -96,10 +96,10 @@ module.exports = {
     },
     {
       name: 'folders-of-events-use-pure-domains-only',
-      comment: 'audit and cli may import the pure domain and the projections of any service.',
+      comment: 'audit, cli and the projector may import the pure domain and the projections of any service.',
       severity: 'error',
-      from: { path: '^services/(audit|cli)/', pathNot: [spec, '^services/cli/src/administrators\\.ts$'] },
-      to: { path: '^services/(?!audit/|cli/)', pathNot: foldable },
+      from: { path: '^services/(audit|cli|projector)/', pathNot: [spec, '^services/cli/src/administrators\\.ts$'] },
+      to: { path: '^services/(?!audit/|cli/|projector/)', pathNot: foldable },
     },
     {
       name: 'administrators-are-composed-of-modules',

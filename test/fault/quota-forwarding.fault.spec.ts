@@ -8,8 +8,7 @@ import { Client, credentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { v7 as uuidV7 } from 'uuid';
 import { FixedClock } from '#libs/eventsourcing';
-import { type Principal, PROTO_ROOT } from '#libs/platform';
-import { InternalTokens } from '../../services/quotas/src/forwarding/internal-token.js';
+import { InternalTokens, type Principal, PROTO_ROOT } from '#libs/platform';
 import { ReflectedClient } from '../e2e/reflected-client.js';
 import { codeOf, TwoStewards, writerFigures } from './two-stewards.js';
 
@@ -95,7 +94,7 @@ describe('two processes that forward to the owner of a project', () => {
 
   /** As a peer would, with whatever token. */
   async function execute(owner: 0 | 1, token: string, payload: Buffer): Promise<Record<string, unknown>> {
-    const service = loadSync(join(PROTO_ROOT, 'steward/internal/v1/quotas.proto'))[
+    const service = loadSync('steward/internal/v1/quotas.proto', { includeDirs: [PROTO_ROOT] })[
       'steward.internal.v1.QuotaOwnerService'
     ] as ServiceDefinition;
     const { path: method, requestSerialize, responseDeserialize } = service['Execute'] as ServiceDefinition[string];
@@ -161,7 +160,10 @@ describe('two processes that forward to the owner of a project', () => {
   }
 
   const signed = (owner: 0 | 1, principal: Principal | null, payload: Buffer, skewMs = 0, under = key) =>
-    new InternalTokens(under, new FixedClock(Date.now() + skewMs)).sign(addresses[owner], principal, payload);
+    new InternalTokens(under, new FixedClock(Date.now() + skewMs)).sign(
+      { to: addresses[owner], method: 'steward.internal.v1.QuotaOwnerService/Execute', payload },
+      principal,
+    );
 
   it('append at the owner alone, whichever is asked, and what was reserved by the one is known to the other', async () => {
     const before = await batches();

@@ -195,6 +195,16 @@ export const errorCodes = {
     grpc: grpc.unavailable,
     title: 'The identity provider of the token does not answer; try again.',
   },
+  KEYS_UNAVAILABLE: {
+    status: 503,
+    grpc: grpc.unavailable,
+    title: 'The keys service does not answer, so the credential cannot be verified; try again.',
+  },
+  QUOTAS_UNAVAILABLE: {
+    status: 503,
+    grpc: grpc.unavailable,
+    title: 'The quotas service does not answer; try again.',
+  },
   OUTCOME_UNKNOWN: {
     status: 503,
     grpc: grpc.unavailable,

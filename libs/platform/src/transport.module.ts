@@ -1,9 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { GrpcServer } from './grpc/grpc-server.js';
-import { HealthController } from './telemetry/health.controller.js';
-import { Metrics } from './telemetry/metrics.js';
-import { Readiness } from './telemetry/readiness.js';
 import { RequestContexts } from './requests/request-contexts.js';
+import { TelemetryModule } from './telemetry/telemetry.module.js';
 
 /**
  * What every transport needs, once a process. Other global modules provide INSTALLATION_KEY, PositionGate, CONFIG, LOGGER
@@ -11,8 +9,8 @@ import { RequestContexts } from './requests/request-contexts.js';
  */
 @Global()
 @Module({
-  controllers: [HealthController],
-  providers: [GrpcServer, Metrics, Readiness, RequestContexts],
-  exports: [GrpcServer, Metrics, Readiness, RequestContexts],
+  imports: [TelemetryModule],
+  providers: [GrpcServer, RequestContexts],
+  exports: [GrpcServer, RequestContexts],
 })
 export class TransportModule {}

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import {
   checkValueOf,
+  type FilePeppers,
   type KeyFileOptions,
   KeyFileMismatch,
   type KeyFiles,
@@ -20,12 +21,14 @@ interface Checked {
 const ONLY = '1';
 
 function checkedOf(files: KeyFiles, { kekFile, pepperFile }: KeyFileOptions): Checked[] {
-  const valuesOf = (keys: KeyFiles['kek'] | KeyFiles['peppers']): ReadonlyMap<string, Buffer> =>
+  const valuesOf = (keys: KeyFiles['kek'] | FilePeppers): ReadonlyMap<string, Buffer> =>
     new Map(keys.versions.map((version) => [version, keys.checkValue(version) as Buffer]));
   return [
     { kind: 'kek', file: kekFile, values: valuesOf(files.kek) },
     { kind: 'installation', file: kekFile, values: new Map([[ONLY, checkValueOf(files.installationKey)]]) },
-    { kind: 'pepper', file: pepperFile, values: valuesOf(files.peppers) },
+    ...(files.peppers === undefined || pepperFile === undefined
+      ? []
+      : [{ kind: 'pepper' as const, file: pepperFile, values: valuesOf(files.peppers) }]),
   ];
 }
 

@@ -160,30 +160,36 @@ function parse(file: string, text: string, wantsInstallationKey: boolean): Parse
   };
 }
 
-export interface KeyFiles {
+export interface KeyFiles<Peppered extends FilePeppers | undefined = FilePeppers | undefined> {
   readonly kek: KeyEncryptionKeys;
-  readonly peppers: FilePeppers;
+  /** Undefined in a process that holds none. */
+  readonly peppers: Peppered;
   /** 32 bytes; keep it out of logs. */
   readonly installationKey: Buffer;
 }
 
 export interface KeyFileOptions {
   readonly kekFile: string;
-  readonly pepperFile: string;
+  /** Undefined where the process is to hold no peppers: then no file of them is read or made. */
+  readonly pepperFile: string | undefined;
   /** True if the log has no event: only then are absent files made. */
   readonly storeIsEmpty: boolean;
 }
 
 /**
- * Reads the two key files. Absent ones are made (0600, durable before this returns) while the store is empty; later
+ * Reads the key files. Absent ones are made (0600, durable before this returns) while the store is empty; later
  * their absence is a KeyFileMismatch. Whether they belong to the database is for checkKeyFiles to say.
  */
+export function loadOrCreateKeyFiles(
+  options: KeyFileOptions & { readonly pepperFile: string },
+): Promise<KeyFiles<FilePeppers>>;
+export function loadOrCreateKeyFiles(options: KeyFileOptions): Promise<KeyFiles>;
 export async function loadOrCreateKeyFiles({ kekFile, pepperFile, storeIsEmpty }: KeyFileOptions): Promise<KeyFiles> {
   const kek = await loadOrCreate(kekFile, 'kek', storeIsEmpty);
-  const pepper = await loadOrCreate(pepperFile, 'pepper', storeIsEmpty);
+  const pepper = pepperFile === undefined ? undefined : await loadOrCreate(pepperFile, 'pepper', storeIsEmpty);
   return {
     kek: new KeyEncryptionKeys(kek.current, kek.keys),
-    peppers: new FilePeppers(pepper.current, pepper.keys),
+    peppers: pepper && new FilePeppers(pepper.current, pepper.keys),
     installationKey: kek.installationKey as Buffer,
   };
 }

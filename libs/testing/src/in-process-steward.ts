@@ -4,15 +4,14 @@ import { join } from 'node:path';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import {
   type AppConfig,
-  assertEveryRouteHasPolicy,
-  createHttpApplication,
   createLogger,
+  createProgram,
   loadConfig,
   type Logger,
   openStorage,
   type Storage,
 } from '#libs/platform';
-import { StewardModule } from '../../../services/steward/src/steward.module.js';
+import { stewardProgram } from '../../../services/steward/src/steward.program.js';
 import { AdminBootstrap } from '../../../services/tenancy/src/tenancy.module.js';
 
 export interface HttpAnswer {
@@ -60,13 +59,8 @@ export class InProcessSteward {
     logger: Logger,
     scratch: string,
   ): Promise<InProcessSteward> {
-    const app = await createHttpApplication(StewardModule.of(storage, config, logger), { config, logger });
-    assertEveryRouteHasPolicy(app);
-    storage.shredder.start();
-    storage.follower.start();
-    storage.projections.start();
-    await storage.reactors.start();
-    await storage.follower.ready;
+    const app = await createProgram(stewardProgram, { storage, config, logger });
+    await storage.start();
     await app.get(AdminBootstrap, { strict: false }).ensureBootstrap(() => undefined);
     await app.listen(0, '127.0.0.1');
     const steward = new InProcessSteward(app, storage, scratch, await app.getUrl());

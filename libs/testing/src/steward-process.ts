@@ -9,7 +9,11 @@ import { fileURLToPath } from 'node:url';
 export const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 20_000;
 
-const main = fileURLToPath(new URL('../../../dist/services/steward/src/main.js', import.meta.url));
+const mainOf = (service: ServiceName): string =>
+  fileURLToPath(new URL(`../../../dist/services/${service}/src/main.js`, import.meta.url));
+
+/** What starts by itself; `steward` is all of them in one. */
+export type ServiceName = 'steward' | 'keys' | 'quotas' | 'tenancy' | 'audit' | 'projector';
 
 export interface Answer<Body = Record<string, unknown>> {
   readonly status: number;
@@ -24,6 +28,7 @@ export interface CallOptions {
 }
 
 export interface StartOptions {
+  readonly service?: ServiceName;
   readonly dataDir?: string;
   readonly env?: Record<string, string>;
   /** What stands behind `npm start --`. */
@@ -62,7 +67,7 @@ export class StewardProcess {
   /** Starts without waiting, for starts that are to fail. */
   static spawn(options: StartOptions = {}): StewardProcess {
     const dataDir = options.dataDir ?? aDataDir();
-    const child = spawn(process.execPath, [main, ...(options.args ?? [])], {
+    const child = spawn(process.execPath, [mainOf(options.service ?? 'steward'), ...(options.args ?? [])], {
       env: {
         PATH: process.env['PATH'],
         STEWARD_PORT: '0',
@@ -96,9 +101,9 @@ export class StewardProcess {
         .split('\n')
         .find((text) => text.includes('Steward is ready'));
       if (line !== undefined) {
-        const ready = JSON.parse(line) as { http: string; grpc: string };
+        const ready = JSON.parse(line) as { http: string; grpc?: string };
         this.url = ready.http;
-        this.grpcAddress = ready.grpc;
+        this.grpcAddress = ready.grpc ?? '';
         return;
       }
       if (this.child.exitCode !== null || this.child.signalCode !== null) break;

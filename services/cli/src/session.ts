@@ -1,5 +1,5 @@
 import type { Projection } from '#libs/eventsourcing';
-import { type AppConfig, createLogger, loadConfig, openStorage, type Storage } from '#libs/platform';
+import { type AppConfig, createLogger, loadConfig, openStorage, type PepperedStorage } from '#libs/platform';
 import { knownHome } from '#libs/postgres';
 import { keyDeadlinesProjection } from '../../keys/src/projections/key-deadlines.projection.js';
 import { keyListProjection } from '../../keys/src/projections/key-list.projection.js';
@@ -18,7 +18,7 @@ export const projections: readonly Projection[] = [
 /** An opened store, whether Steward runs beside it or not. */
 export interface Session {
   readonly config: AppConfig;
-  readonly storage: Storage;
+  readonly storage: PepperedStorage;
 }
 
 /** A command line looks at what stands; only the one that is asked for a store makes one where none is. */

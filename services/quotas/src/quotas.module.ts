@@ -1,11 +1,12 @@
 import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { IndexFollower } from '#libs/eventsourcing';
-import { MemberUsage } from '#libs/platform';
+import { InternalModule, MemberUsage } from '#libs/platform';
 import { ProjectionHost, ReactorHost } from '#libs/postgres';
 import { AllocationsController } from './allocations.controller.js';
 import { CatalogueIndex } from './catalogue/catalogue-index.js';
 import { CatalogueController } from './catalogue/catalogue.controller.js';
+import { MemberUsageGrpc } from './members/member-usage.grpc.js';
 import { QuotaMemberUsage } from './members/quota-member-usage.js';
 import { QuotaOffboarding } from './members/quota-offboarding.reactor.js';
 import { QuotaRights } from './quota-rights.js';
@@ -28,7 +29,7 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
 /** The quota ledgers of all projects. StorageModule and AuthModule stand beside it; it gives tenancy MemberUsage. */
 @Global()
 @Module({
-  imports: [CqrsModule],
+  imports: [CqrsModule, InternalModule],
   controllers: [
     CatalogueController,
     QuotasController,
@@ -39,6 +40,7 @@ import { quotaWriterProviders } from './writer/quota-writer.providers.js';
   ],
   providers: [
     CatalogueIndex,
+    MemberUsageGrpc,
     QuotaOffboarding,
     QuotaRights,
     QuotasGrpc,

@@ -1,7 +1,6 @@
 import { Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import { ProjectionHost } from '#libs/postgres';
-import { AdminBootstrap } from './bootstrap.js';
 import { KeyPoliciesController } from './key-policies.controller.js';
 import { memberCommandHandlers } from './member.commands.js';
 import { MembersController } from './members.controller.js';
@@ -20,10 +19,10 @@ import { listQueryHandlers } from './tenancy.queries.js';
 import { tenantCommandHandlers } from './tenant.commands.js';
 import { TenantsController } from './tenants.controller.js';
 
-// A composition imports modules only, and has to ask for the first administrator before it listens.
+// A composition imports modules only: whoever is to make the first administrator provides it, with BootstrapKeys beside it.
 export { AdminBootstrap } from './bootstrap.js';
 
-/** Tenants, projects, members and principals. StorageModule, AuthModule and a global provider of BootstrapKeys stand beside it. */
+/** Tenants, projects, members and principals. StorageModule and AuthModule stand beside it. */
 @Module({
   imports: [CqrsModule],
   controllers: [
@@ -36,7 +35,6 @@ export { AdminBootstrap } from './bootstrap.js';
     KeyPoliciesController,
   ],
   providers: [
-    AdminBootstrap,
     People,
     TenancyGrpc,
     ...tenantCommandHandlers,
@@ -47,7 +45,6 @@ export { AdminBootstrap } from './bootstrap.js';
     ...listQueryHandlers,
     ...standingQueryHandlers,
   ],
-  exports: [AdminBootstrap],
 })
 export class TenancyModule implements OnModuleInit {
   constructor(private readonly projections: ProjectionHost) {}

@@ -10,14 +10,25 @@ export interface AuthenticatedKey extends CallerKey {
   readonly owner: KeyOwner;
 }
 
-export type Authentication = AuthenticatedKey | { readonly ok: false; readonly code: Exclude<VerifyCode, 'VALID'> };
+export interface RefusedKey {
+  readonly ok: false;
+  readonly code: Exclude<VerifyCode, 'VALID'>;
+  /** True if it was decided at the store's head, so that a second look would tell nothing else. */
+  readonly isFinal?: boolean;
+}
+
+export type Authentication = AuthenticatedKey | RefusedKey;
 
 /**
- * Tells whose a caller's token is, from memory; the keys service implements it. Tenant, owner and address are judged by
+ * Tells whose a caller's token is, from memory; the keys service implements it, and a client of it elsewhere. Tenant, owner and address are judged by
  * the Gatekeeper; the scopes are those left by the tenant's and the project's policy.
  */
 export abstract class CredentialVerifier {
-  abstract authenticate(token: string, ip: string | null): Promise<Authentication> | Authentication;
+  /**
+   * `atHead` asks for what holds at the store's head; whoever verifies in this process has been brought there by the
+   * Gatekeeper. A client throws a Refusal (503) where it cannot be told.
+   */
+  abstract authenticate(token: string, ip: string | null, atHead: boolean): Promise<Authentication> | Authentication;
 }
 
 export interface KeyEntry {

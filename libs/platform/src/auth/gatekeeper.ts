@@ -87,7 +87,7 @@ export class Gatekeeper {
 
   /**
    * Throws UNAUTHENTICATED, TOO_MANY_REQUESTS, FORBIDDEN, KEY_CANNOT_MANAGE_KEYS, NOT_FOUND, STALE, STORE_UNAVAILABLE or
-   * PROJECTION_LAG, and ISSUER_UNAVAILABLE for a person's token that cannot be verified now.
+   * PROJECTION_LAG, and ISSUER_UNAVAILABLE or KEYS_UNAVAILABLE for a credential that cannot be verified now.
    */
   async admit(request: AdmissionRequest): Promise<Admission> {
     const { token } = request;
@@ -139,16 +139,16 @@ export class Gatekeeper {
     const fromMemory = request.requires.decidesFromMemory === true;
     // Memory that was never filled knows nobody, so nobody can decide from it.
     this.assertFresh(fromMemory ? Number.MAX_VALUE : this.config.verifyStalenessMaxMs);
-    let look = await this.look(token, request);
+    let look = await this.look(token, request, false);
     if ('refusal' in look && !look.final && (await this.reachesHead(fromMemory)))
-      look = await this.look(token, request);
+      look = await this.look(token, request, true);
     if ('admission' in look) return look.admission;
     if (look.failedCredential) this.count(request.ip);
     throw look.refusal;
   }
 
-  private async look(token: string, { ip, requires, params }: AdmissionRequest): Promise<Look> {
-    const caller = await this.callerOf(token, ip);
+  private async look(token: string, { ip, requires, params }: AdmissionRequest, atHead: boolean): Promise<Look> {
+    const caller = await this.callerOf(token, ip, atHead);
     if ('refusal' in caller) return caller;
     const { principal } = caller;
     const { action } = requires;
@@ -162,15 +162,20 @@ export class Gatekeeper {
     return { admission: { principal, access: Access.grantedByGuard(principal, visibleTo(principal, action)), target } };
   }
 
-  private async callerOf(token: string, ip: string | null): Promise<{ readonly principal: Principal } | Refused> {
+  private async callerOf(
+    token: string,
+    ip: string | null,
+    atHead: boolean,
+  ): Promise<{ readonly principal: Principal } | Refused> {
     // A key that was imported may have the form of a JWT, so whoever is no person is still looked up among the keys.
     const person = looksLikeJwt(token) ? await this.persons.authenticate(token) : undefined;
     if (person !== undefined) return { principal: this.resolver.ofPerson(person.userId, person.via) };
-    const key = await this.verifier.authenticate(token, ip);
+    const key = await this.verifier.authenticate(token, ip, atHead);
     if (!key.ok) {
       if (key.code === 'IP_NOT_ALLOWED') return refused(wrongAddress());
       if (key.code === 'STALE') throw stale();
-      return refused(unauthenticated(), { failedCredential: true, final: key.code === 'MALFORMED' });
+      const final = key.isFinal === true || key.code === 'MALFORMED';
+      return refused(unauthenticated(), { failedCredential: true, final });
     }
     const principal = this.resolver.ofKey(key);
     if (typeof principal === 'string') return refused(unauthenticated(), { failedCredential: true });

@@ -38,13 +38,10 @@ class StorageWatch implements OnApplicationShutdown {
     readiness: Readiness,
     metrics: Metrics,
   ) {
-    const { database, follower, shredder, clock, projections, reactors } = storage;
+    const { database, shredder, clock, projections, reactors } = storage;
     readiness.fact('tier', database.tier);
     readiness.fact('appendOnlyByGrant', database.appendOnlyByGrant);
-    readiness.check('indexes', () => {
-      const stalenessMs = Math.round(follower.stalenessMs());
-      return { ok: follower.failure === undefined && stalenessMs <= config.verifyStalenessMaxMs, stalenessMs };
-    });
+    if (storage.duties.followsIndexes) this.watchIndexes(config, readiness, metrics);
     readiness.check('disk', () => ({
       ok: database.diskGuard?.refusal() === undefined,
       freeBytes: database.diskGuard?.freeBytes ?? null,
@@ -71,14 +68,6 @@ class StorageWatch implements OnApplicationShutdown {
     metrics.gauge('steward_reactions_waiting', 'Keys of events whose reaction failed and is tried again.', () =>
       reactors.status().reduce((sum, { waitingKeys }) => sum + waitingKeys, 0),
     );
-    metrics.gauge('steward_index_staleness_ms', 'Age of the in-memory indexes of keys and rights.', () =>
-      Math.min(follower.stalenessMs(), Number.MAX_SAFE_INTEGER),
-    );
-    metrics.gauge(
-      'steward_index_events_total',
-      'Events applied to the in-memory indexes.',
-      () => follower.counters.eventsApplied,
-    );
     metrics.gauge(
       'steward_shredder_lag_ms',
       'How long a due destruction of data keys has waited.',
@@ -88,6 +77,22 @@ class StorageWatch implements OnApplicationShutdown {
       'steward_clock_skew_ms',
       'Wall clock of this process less the clock of the store.',
       () => clock.skewMs,
+    );
+  }
+
+  private watchIndexes(config: AppConfig, readiness: Readiness, metrics: Metrics): void {
+    const { follower } = this.storage;
+    readiness.check('indexes', () => {
+      const stalenessMs = Math.round(follower.stalenessMs());
+      return { ok: follower.failure === undefined && stalenessMs <= config.verifyStalenessMaxMs, stalenessMs };
+    });
+    metrics.gauge('steward_index_staleness_ms', 'Age of the in-memory indexes of keys and rights.', () =>
+      Math.min(follower.stalenessMs(), Number.MAX_SAFE_INTEGER),
+    );
+    metrics.gauge(
+      'steward_index_events_total',
+      'Events applied to the in-memory indexes.',
+      () => follower.counters.eventsApplied,
     );
   }
 
@@ -107,7 +112,8 @@ export class StorageModule {
       { provide: POOL, useValue: storage.pool },
       { provide: DATA_KEYS, useValue: storage.dataKeys },
       { provide: INSTALLATION_KEY, useValue: storage.installationKey },
-      { provide: PEPPERS, useValue: storage.peppers },
+      // Without them whoever asks for peppers fails at the start, and not at the first key.
+      ...(storage.peppers === undefined ? [] : [{ provide: PEPPERS, useValue: storage.peppers }]),
       { provide: CLOCK, useValue: storage.clock },
       { provide: LOGGER, useValue: logger },
       { provide: CONFIG, useValue: config },

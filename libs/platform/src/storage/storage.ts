@@ -32,7 +32,8 @@ export interface Storage {
   readonly pool: pg.Pool;
   readonly codec: Codec;
   readonly dataKeys: PostgresDataKeys;
-  readonly peppers: FilePeppers;
+  /** Undefined in a process that verifies no keys. */
+  readonly peppers: FilePeppers | undefined;
   readonly installationKey: Buffer;
   readonly clock: StoreClock;
   readonly shredder: DataKeyShredder;
@@ -41,7 +42,38 @@ export interface Storage {
   readonly projections: ProjectionHost;
   readonly reactors: ReactorHost;
   readonly ledger: Ledger;
+  readonly duties: StorageDuties;
+  /** Begins with what the process has to do, and resolves when its indexes have reached the store's head. */
+  start(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Of a process that holds the peppers. */
+export interface PepperedStorage extends Storage {
+  readonly peppers: FilePeppers;
+}
+
+/** What of the work on the storage is this process's: all of it, unless the services run apart. */
+export interface StorageDuties {
+  /** Reads the file of the peppers, without which no key is made or verified. */
+  readonly holdsPeppers: boolean;
+  /** Makes the key files where the log is still empty. */
+  readonly founds: boolean;
+  /** Follows the log into the indexes of the process. */
+  readonly followsIndexes: boolean;
+  /** Else another process runs the projections, and this one only waits for what they have reached. */
+  readonly runsProjections: boolean;
+}
+
+/** Of whoever is all in one. */
+export const ALL_DUTIES = { holdsPeppers: true, founds: true, followsIndexes: true, runsProjections: true } as const;
+
+/** Nobody has founded this store: services that run apart find one. */
+export class StoreNotFounded extends Error {
+  constructor() {
+    super('No administrator stands in this store yet: run `steward admin bootstrap` once, then start the services.');
+    this.name = 'StoreNotFounded';
+  }
 }
 
 export interface OpenStorageOptions {
@@ -49,14 +81,21 @@ export interface OpenStorageOptions {
   readonly attach?: boolean;
   /** False for whoever looks only: due data keys are then not destroyed at the opening. */
   readonly destroysDueKeys?: boolean;
+  readonly duties?: StorageDuties;
   /** Told when nothing more can be promised: the embedded server is gone, or an index met an event it cannot read. */
   readonly onLost?: (error: Error) => void;
 }
 
 /**
  * Opens the storage of the configured tier; what a deletion destroyed is destroyed again before this returns. Throws the
- * named errors of the embedded server, the migrations and the key files.
+ * named errors of the embedded server, the migrations and the key files, and StoreNotFounded.
  */
+export function openStorage(
+  config: AppConfig,
+  log: Logger,
+  options?: OpenStorageOptions & { readonly duties?: StorageDuties & { readonly holdsPeppers: true } },
+): Promise<PepperedStorage>;
+export function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions): Promise<Storage>;
 export async function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions = {}): Promise<Storage> {
   const database = await openDatabase(config, log, { attach: options.attach ?? false });
   try {
@@ -108,8 +147,11 @@ interface Connected {
 
 async function openParts(connected: Connected, options: OpenStorageOptions): Promise<Storage> {
   const { database, pool, store, ledgerElsewhere, refuse, log } = connected;
+  const { duties = ALL_DUTIES } = options;
   const storeIsEmpty = await isEmptyLog(store);
-  const keyFileOptions = { kekFile: database.kekFile, pepperFile: database.pepperFile, storeIsEmpty };
+  if (storeIsEmpty && !duties.founds) throw new StoreNotFounded();
+  const pepperFile = duties.holdsPeppers ? database.pepperFile : undefined;
+  const keyFileOptions = { kekFile: database.kekFile, pepperFile, storeIsEmpty };
   const { kek, peppers, installationKey } = await loadOrCreateKeyFiles(keyFileOptions);
   await checkKeyFiles(pool, { kek, peppers, installationKey }, keyFileOptions);
 
@@ -140,7 +182,7 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
   const reactors = reactorHost(pool, store, codec, log);
   const acknowledged = new Acknowledged();
   database.onLost((error) => options.onLost?.(error));
-  return {
+  const parts: Opened = {
     database,
     store,
     ledgerElsewhere,
@@ -165,18 +207,30 @@ async function openParts(connected: Connected, options: OpenStorageOptions): Pro
         if (last !== undefined) acknowledged.note(last.tenantId, last.position);
       },
     },
-    close: async () => {
-      await reactors.stop();
-      await projections.stop();
-      await follower.close();
-      await shredder.stop();
-      clock.stop();
-      await store.close();
-      await dataKeys.close();
-      await pool.end();
-      await database.close();
-    },
   };
+  return { ...parts, duties, start: () => begin(parts, duties), close: () => end(parts) };
+}
+
+type Opened = Omit<Storage, 'duties' | 'start' | 'close'>;
+
+async function begin({ shredder, follower, projections, reactors }: Opened, duties: StorageDuties): Promise<void> {
+  shredder.start();
+  if (duties.followsIndexes) follower.start();
+  if (duties.runsProjections) projections.start();
+  await reactors.start();
+  if (duties.followsIndexes) await follower.ready;
+}
+
+async function end(parts: Opened): Promise<void> {
+  await parts.reactors.stop();
+  await parts.projections.stop();
+  await parts.follower.close();
+  await parts.shredder.stop();
+  parts.clock.stop();
+  await parts.store.close();
+  await parts.dataKeys.close();
+  await parts.pool.end();
+  await parts.database.close();
 }
 
 function projectionHost({ pool, store, log }: Connected, codec: Codec): ProjectionHost {

@@ -9,7 +9,7 @@ import {
 } from '#libs/eventsourcing';
 import { LEASE_TIMES, LeaseSession, type LeaseTimes } from '../leases/lease.js';
 import { listParked, type ParkedEvent, retryParked, type RetryResult, skipParked } from './parking.js';
-import { ProjectionRunner } from './projection-runner.js';
+import { ProjectionRunner, type RunnerState } from './projection-runner.js';
 import { rebuild, type RebuildProgress, type RebuildResult } from './rebuild.js';
 import type { Database } from '../transaction.js';
 
@@ -45,8 +45,8 @@ export interface ProjectionStatus {
   readonly generation: number | null;
   readonly position: Position | null;
   readonly parkedCount: number;
-  /** In this process; `idle` where the host was not started. */
-  readonly state: ProjectionRunner['state'];
+  /** In this process; where the host was not started, `elsewhere` if another process runs it, else `idle`. */
+  readonly state: RunnerState | 'elsewhere';
   readonly eventsApplied: number;
   /** Ms since the newest head was read that the projection has passed; null if it is not run here. */
   readonly stalenessMs: number | null;
@@ -129,10 +129,12 @@ export class ProjectionHost {
       generation: number;
       position: string;
       parked: number;
+      led: boolean;
     }>(
       `select c.projection, c.version, c.generation, c.position,
          (select count(*)::int from projections.parked_events p
-          where p.projection = c.projection and p.generation = c.generation) as parked
+          where p.projection = c.projection and p.generation = c.generation) as parked,
+         exists (select from projections.leases l where l.name = c.projection and l.expires_at > clock_timestamp()) as led
        from projections.checkpoints c where c.status = 'live'`,
     );
     const live = new Map(rows.map((row) => [row.projection, row]));
@@ -146,7 +148,7 @@ export class ProjectionHost {
         generation: row?.generation ?? null,
         position: row?.position ?? null,
         parkedCount: row?.parked ?? 0,
-        state: runner.state,
+        state: !this.started && row?.led === true ? 'elsewhere' : runner.state,
         eventsApplied: runner.eventsApplied,
         stalenessMs: runsHere ? runner.stalenessMs() : null,
         ...(runner.failure === undefined ? {} : { failed: runner.failure.message }),

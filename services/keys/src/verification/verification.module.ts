@@ -2,8 +2,9 @@ import { Global, Inject, Module, type OnModuleInit } from '@nestjs/common';
 import { CqrsModule } from '@nestjs/cqrs';
 import type { Logger } from 'pino';
 import { IndexFollower } from '#libs/eventsourcing';
-import { CredentialVerifier, KeyDirectory, LOGGER } from '#libs/platform';
+import { CredentialVerifier, InternalModule, KeyDirectory, LOGGER } from '#libs/platform';
 import { LastUsedRecorder } from '../last-used.js';
+import { CredentialsGrpc } from './credentials.grpc.js';
 import { LookupController } from './lookup.controller.js';
 import { KeyVerifier } from './key-verifier.js';
 import { VerificationIndex } from './verification-index.js';
@@ -14,7 +15,7 @@ import { VerifierGrpc } from './verifier.grpc.js';
 /** Verification, and with it what the guard of every route in this process asks: whose is a token, whose is a key? */
 @Global()
 @Module({
-  imports: [CqrsModule],
+  imports: [CqrsModule, InternalModule],
   controllers: [LookupController],
   providers: [
     {
@@ -28,6 +29,7 @@ import { VerifierGrpc } from './verifier.grpc.js';
     },
     { provide: KeyDirectory, useExisting: VerificationIndex },
     { provide: CredentialVerifier, useExisting: KeyVerifier },
+    CredentialsGrpc,
     KeyVerifier,
     LastUsedRecorder,
     VerificationMetrics,

@@ -1,6 +1,5 @@
-import { type CommandContext, Refusal } from '#libs/eventsourcing';
+import type { CommandContext } from '#libs/eventsourcing';
 import type { QuotaCommand } from '../domain/commands.js';
-import type { QuotaOutcome } from '../writer/mailbox.js';
 
 /** Below what a gRPC message may hold, with room for the token beside it. */
 const PAYLOAD_BYTES_MAX = 200 * 1024;
@@ -27,18 +26,3 @@ export function packCommand(forwarded: ForwardedCommand): Buffer | undefined {
 
 export const unpackCommand = (payload: Uint8Array): ForwardedCommand =>
   JSON.parse(Buffer.from(payload).toString('utf8')) as ForwardedCommand;
-
-type Answer = { readonly outcome: QuotaOutcome } | { readonly refusal: Pick<Refusal, 'code' | 'detail' | 'extra'> };
-
-export const packOutcome = (outcome: QuotaOutcome): Buffer => Buffer.from(JSON.stringify({ outcome } satisfies Answer));
-
-export const packRefusal = ({ code, detail, extra }: Refusal): Buffer =>
-  Buffer.from(JSON.stringify({ refusal: { code, detail, extra } } satisfies Answer));
-
-/** What the owner answered; throws what it refused. */
-export function unpackAnswer(bytes: Uint8Array): QuotaOutcome {
-  const answer = JSON.parse(Buffer.from(bytes).toString('utf8')) as Answer;
-  if ('outcome' in answer) return answer.outcome;
-  const { code, detail, extra } = answer.refusal;
-  throw new Refusal(code, detail, extra);
-}

@@ -151,6 +151,9 @@ export async function startTenancy(): Promise<TenancyApp> {
     authFailuresPerMinute: 1_000,
     verifyStalenessMaxMs: 30_000,
     quotasPeers: undefined,
+    internalKey: undefined,
+    keysGrpcUrls: [],
+    quotasGrpcUrls: [],
     oidcIssuers: [],
     trustedProxies: [],
     logLevel: 'silent',
@@ -161,13 +164,12 @@ export async function startTenancy(): Promise<TenancyApp> {
 
   @Module({
     imports: [StorageModule.of(storage, config, log), TransportModule, AuthModule, CallersModule, TenancyModule],
+    providers: [AdminBootstrap],
   })
   class TenancyOnlyModule {}
   const app = await createHttpApplication(TenancyOnlyModule, { config, logger: log });
   assertEveryRouteHasPolicy(app);
-  storage.follower.start();
-  storage.projections.start();
-  await storage.follower.ready;
+  await storage.start();
   await app.get(AdminBootstrap).ensureBootstrap(() => undefined);
   await app.getHttpAdapter().getInstance().ready();
 

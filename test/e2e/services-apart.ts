@@ -1,0 +1,134 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  aDataDir,
+  type Answer,
+  type CallOptions,
+  type ExternalPostgres,
+  freePorts,
+  startExternalPostgres,
+  StewardProcess,
+  TcpProxy,
+} from '#libs/testing';
+import { runCli } from './run-cli.js';
+
+export type Name = 'keys1' | 'keys2' | 'quotas' | 'tenancy' | 'audit' | 'projector';
+
+const serviceOf = (name: Name) =>
+  (name.startsWith('keys') ? 'keys' : name) as 'keys' | Exclude<Name, 'keys1' | 'keys2'>;
+
+/** How old a replica's view of the keys may be, ms. */
+export const STALENESS_MS_MAX = 3_000;
+
+/** Every service in a process of its own on one PostgreSQL, the keys in two, the second by a network that can fail. */
+export class ServicesApart {
+  readonly running = new Map<Name, StewardProcess>();
+
+  private constructor(
+    private readonly postgres: ExternalPostgres,
+    readonly network: TcpProxy,
+    private readonly dataDir: string,
+    private readonly env: Readonly<Record<Name, Record<string, string>>>,
+    readonly adminToken: string,
+  ) {}
+
+  static async start(): Promise<ServicesApart> {
+    const postgres = await startExternalPostgres();
+    const { hostname, port } = new URL(postgres.url);
+    const network = await TcpProxy.start({ host: hostname, port: Number(port) });
+    const dataDir = aDataDir();
+    const internalKey = join(dataDir, 'internal.key');
+    writeFileSync(internalKey, randomBytes(32), { mode: 0o600 });
+    const founded = await runCli(['admin', 'bootstrap'], {
+      STEWARD_DATABASE_URL: postgres.url,
+      STEWARD_DATA_DIR: dataDir,
+    });
+    if (founded.code !== 0) throw new Error(`The store was not founded: ${founded.stderr}`);
+    const adminToken = readFileSync(join(dataDir, 'bootstrap-admin.key'), 'utf8').trim();
+
+    const ports = await freePorts(3);
+    const [keys1, keys2, quotas] = ports.map((port) => `127.0.0.1:${port}`) as [string, string, string];
+    const shared = {
+      STEWARD_DATABASE_URL: postgres.url,
+      STEWARD_INTERNAL_KEY_FILE: internalKey,
+      STEWARD_KEYS_GRPC_URL: `${keys1},${keys2}`,
+      STEWARD_VERIFY_STALENESS_MAX_MS: String(STALENESS_MS_MAX),
+    };
+    const cut = new URL(postgres.url);
+    cut.port = String(network.port);
+    const at = (address: string) => ({ STEWARD_GRPC_PORT: address.split(':')[1] ?? '' });
+    const apart = new ServicesApart(
+      postgres,
+      network,
+      dataDir,
+      {
+        keys1: { ...shared, ...at(keys1) },
+        keys2: { ...shared, ...at(keys2), STEWARD_DATABASE_URL: cut.href },
+        quotas: { ...shared, ...at(quotas) },
+        tenancy: { ...shared, STEWARD_QUOTAS_GRPC_URL: quotas },
+        audit: shared,
+        projector: { STEWARD_DATABASE_URL: postgres.url },
+      },
+      adminToken,
+    );
+    await Promise.all((Object.keys(apart.env) as Name[]).map((name) => apart.begin(name)));
+    return apart;
+  }
+
+  async begin(name: Name): Promise<void> {
+    // Only the keys service is given a folder in which peppers stand.
+    const service = serviceOf(name);
+    const kek = { STEWARD_KEK_FILE: join(this.dataDir, 'kek.json') };
+    const apart = service === 'keys' ? {} : { STEWARD_PEPPER_FILE: join(this.dataDir, 'no-such-pepper.json') };
+    const env = { ...this.env[name], ...kek, ...apart };
+    this.running.set(name, await StewardProcess.start({ service, dataDir: this.dataDir, env }));
+  }
+
+  of(name: Name): StewardProcess {
+    const found = this.running.get(name);
+    if (found === undefined) throw new Error(`${name} is not running.`);
+    return found;
+  }
+
+  async end(name: Name): Promise<number | string> {
+    const process = this.of(name);
+    this.running.delete(name);
+    return process.stop();
+  }
+
+  call(name: Name, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+    return this.of(name).call(method, path, { token: this.adminToken, ...options });
+  }
+
+  /** A call that must succeed. */
+  async made(name: Name, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+    const answer = await this.call(name, method, path, options);
+    if (answer.status >= 300) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    return answer;
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.running.keys()].map((name) => this.end(name)));
+    await this.network.close();
+    await this.postgres.stop();
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+/** Asks until the answer is right, for so long at most. */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T>,
+  isRight: (answer: T) => boolean,
+  ms = 10_000,
+): Promise<T> {
+  const endMs = performance.now() + ms;
+  for (;;) {
+    const answer = await ask();
+    if (isRight(answer)) return answer;
+    if (performance.now() > endMs) throw new Error(`${what}: not within ${ms} ms; last ${JSON.stringify(answer)}`);
+    await sleep(50);
+  }
+}
