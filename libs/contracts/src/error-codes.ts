@@ -189,6 +189,11 @@ export const errorCodes = {
   REQUEST_TIMEOUT: { status: 408, grpc: grpc.deadlineExceeded, title: 'The request did not arrive in time.' },
   INTERNAL: { status: 500, grpc: grpc.internal, title: 'Something broke here; the request id names it in the log.' },
   OVERLOADED: { status: 503, grpc: grpc.unavailable, title: 'Too much is waiting; try again.' },
+  SERVICE_UNAVAILABLE: {
+    status: 503,
+    grpc: grpc.unavailable,
+    title: 'No process of the service that answers this can be reached; nothing was done, try again.',
+  },
   STORE_UNAVAILABLE: { status: 503, grpc: grpc.unavailable, title: 'The event store cannot be reached; try again.' },
   ISSUER_UNAVAILABLE: {
     status: 503,

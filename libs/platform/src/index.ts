@@ -44,6 +44,7 @@ export * from './http/csv-answer.js';
 export * from './http/ndjson-answer.js';
 export * from './http/route-options.js';
 export * from './http/shutdown.js';
+export { answerStrangeRequests, clientErrorHandler, type InFlightBySocket } from './http/socket-problems.js';
 export * from './http/openapi.js';
 export * from './internal/internal-answer.js';
 export * from './internal/internal-calls.js';
