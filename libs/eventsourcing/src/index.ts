@@ -17,6 +17,7 @@ export * from './reactor.js';
 export * from './acknowledged.js';
 export * from './head.js';
 export * from './index-follower.js';
+export * from './one-ahead.js';
 export * from './open-events.js';
 export * from './position-watch.js';
 export * from './traced.js';

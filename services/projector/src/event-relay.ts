@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type EventStore, type FollowPage, type Position, PositionWatch } from '#libs/eventsourcing';
+import { type EventStore, type FollowPage, oneAhead, type Position, PositionWatch } from '#libs/eventsourcing';
 import { type EventPublisher, messageOf, orAborted } from '#libs/kafka';
 import {
   leadUntilStopped,
@@ -13,7 +13,8 @@ import {
 } from '#libs/postgres';
 
 const RELAY = 'kafka';
-const PAGE_EVENTS_MAX = 500;
+/** A send has one partition, so only a page of many events makes sends of many messages; two pages are held. */
+const PAGE_EVENTS_MAX = 1_000;
 
 export interface EventRelayOptions {
   readonly database: ProjectionHostOptions['database'];
@@ -133,7 +134,7 @@ export class EventRelay {
     const ending = new AbortController();
     const signal = AbortSignal.any([this.stopping.signal, lost, ending.signal]);
     try {
-      for await (const page of store.follow({ after, signal, pageSize: pageEventsMax })) {
+      for await (const page of oneAhead(store.follow({ after, signal, pageSize: pageEventsMax }))) {
         await this.relay(page, epoch, signal);
         if (signal.aborted) return;
       }
