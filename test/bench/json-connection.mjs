@@ -50,6 +50,7 @@ export class JsonConnection {
     if (this.#received.length < to) return;
     const answer = { status: Number(head.slice(9, 12)), text: this.#received.slice(from, to) };
     this.#received = this.#received.slice(to);
-    this.#waiting.resolve(answer);
+    // Before it closes a connection that asked nothing for long, a server says so.
+    this.#waiting?.resolve(answer);
   }
 }

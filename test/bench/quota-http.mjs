@@ -1,59 +1,15 @@
 // P9: the same over HTTP against the whole program, as it ships, beside node:http that only echoes JSON.
-import { fork, spawn } from 'node:child_process';
+import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { JsonConnection } from './json-connection.mjs';
 import { CALLERS, items, memberOf, MEMBERS, race, RACE_ROOM, ROOM, TTL_SECONDS, work } from './quota-work.mjs';
 import { medianOf, rounds } from './rounds.mjs';
 import { cpuNs, spentNs, treeCpuNs } from './server-cpu.mjs';
+import { aDataDir, administratorOf, bearer, made, startSteward } from './steward-program.mjs';
 
-const START_MS_MAX = 60_000;
-const STOP_MS_MAX = 20_000;
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-
-/** The built program with a data directory of its own; `token` is the first administrator's. */
-async function startSteward() {
-  const dataDir = mkdtempSync(join(tmpdir(), 'steward-bench-'));
-  chmodSync(dataDir, 0o711);
-  const logFile = join(dataDir, 'log');
-  const log = openSync(logFile, 'w');
-  const child = spawn(process.execPath, [here('../../dist/services/steward/src/main.js')], {
-    env: { PATH: process.env.PATH, STEWARD_PORT: '0', STEWARD_GRPC_PORT: '0', STEWARD_DATA_DIR: dataDir },
-    stdio: ['ignore', log, log],
-  });
-  const stop = async () => {
-    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS_MAX);
-    if (child.exitCode === null && child.kill('SIGTERM')) await once(child, 'exit');
-    clearTimeout(timer);
-    rmSync(dataDir, { recursive: true, force: true });
-  };
-  for (const endMs = performance.now() + START_MS_MAX; performance.now() < endMs; await sleep(100)) {
-    const ready = readFileSync(logFile, 'utf8')
-      .split('\n')
-      .find((line) => line.includes('Steward is ready'));
-    if (ready !== undefined) {
-      const port = Number(new URL(JSON.parse(ready).http).port);
-      const token = readFileSync(join(dataDir, 'bootstrap-admin.key'), 'utf8').trim();
-      return { pid: child.pid, port, token, stop };
-    }
-    if (child.exitCode !== null) break;
-  }
-  await stop();
-  throw new Error('Steward did not start.');
-}
-
-const bearer = (token) => `authorization: Bearer ${token}\r\n`;
-
-/** A call that must succeed. */
-async function made(connection, method, path, body = {}) {
-  const { status, text } = await connection.ask(method, path, body);
-  if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
-  return JSON.parse(text);
-}
 
 async function openProject(root, projectId, room) {
   await made(root, 'POST', '/v1/tenants/acme/projects', { id: projectId, name: projectId });
@@ -138,8 +94,9 @@ async function holdToNothing(root, projectId) {
 
 /** Rows of the table of figures. Throws if the program oversold. */
 export async function quotaHttp({ roundMs }) {
-  const steward = await startSteward();
+  const dataDir = aDataDir();
   const echo = fork(here('quota-echo.mjs'), [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  let steward;
   const connections = [];
   const open = async (port, headers) => {
     connections.push(await JsonConnection.open(port, headers));
@@ -147,7 +104,8 @@ export async function quotaHttp({ roundMs }) {
   };
   try {
     const [{ port: echoPort }] = await once(echo, 'message');
-    const root = await open(steward.port, bearer(steward.token));
+    steward = await startSteward({ dataDir });
+    const root = await open(steward.port, bearer(administratorOf(dataDir)));
     await made(root, 'POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
     await made(root, 'PUT', '/v1/principals/compute', { type: 'service', role: 'service' });
     const { secret } = await made(root, 'POST', '/v1/principals/compute/keys');
@@ -170,6 +128,7 @@ export async function quotaHttp({ roundMs }) {
   } finally {
     for (const connection of connections) connection.close();
     echo.kill();
-    await steward.stop();
+    await steward?.stop();
+    rmSync(dataDir, { recursive: true, force: true });
   }
 }

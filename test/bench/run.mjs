@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 const groups = {
   append: async (options) => (await import('./append.mjs')).append(options),
   quota: async (options) => (await import('./quota.mjs')).quota(options),
+  relay: async (options) => (await import('./relay.mjs')).relay(options),
+  revocation: async (options) => (await import('./revocation.mjs')).revocation(options),
   verify: async (options) => (await import('./verify.mjs')).verify(options),
 };
 
