@@ -6,6 +6,7 @@ import * as platform from '../../dist/libs/platform/src/index.js';
 import { FilePeppers } from '../../dist/libs/postgres/src/index.js';
 import { eventTypes } from '../../dist/libs/contracts/src/index.js';
 import { digestOf } from '../../dist/services/keys/src/key-secret.js';
+import { KeyUsageSink } from '../../dist/services/keys/src/usage/key-usage-sink.js';
 import { VerificationIndex } from '../../dist/services/keys/src/verification/verification-index.js';
 import { VerificationModule } from '../../dist/services/keys/src/verification/verification.module.js';
 import { CALLER, keyIdOf, projectOf, tenantOf, tokenOf, usedEvery } from './verify-keys.mjs';
@@ -55,6 +56,7 @@ const globals = [
   [platform.POOL, { query: () => Promise.resolve({ rows: [] }) }],
   [platform.PositionGate, { isPosition: () => true, checkPosition: () => Promise.resolve() }],
   [IndexFollower, follower],
+  [KeyUsageSink, { take: () => Promise.resolve(), close: () => Promise.resolve() }],
 ];
 const providers = globals.map(([provide, useValue]) => ({ provide, useValue }));
 const benchGlobals = {

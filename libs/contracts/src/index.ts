@@ -1,6 +1,7 @@
 export * from './error-codes.js';
 export * from './event-types.js';
 export * from './key-events.js';
+export * from './key-usage.js';
 export * from './quota-events.js';
 export * from './scopes.js';
 export * from './streams.js';

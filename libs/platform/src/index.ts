@@ -41,6 +41,7 @@ export * from './http/application.js';
 export * from './http/limits.js';
 export * from './http/ndjson.js';
 export * from './http/csv-answer.js';
+export * from './http/json-or-csv.js';
 export * from './http/ndjson-answer.js';
 export * from './http/route-options.js';
 export * from './http/shutdown.js';

@@ -43,3 +43,4 @@ export { KekVersionUnknown, PostgresDataKeys, type PostgresDataKeysOptions } fro
 export { isTableMissing } from './postgres-errors.js';
 export { ReadPool } from './read-pool.js';
 export { StoreClock, type StoreClockOptions } from './store-clock.js';
+export { inTransaction, isTransient } from './transaction.js';

@@ -4,6 +4,7 @@ import { sampleEvents } from '#libs/testing';
 import { type KeyFilter, matchingKeyIds, readKeyPage } from './key-list.js';
 import { keySorts, type KeySort } from './keys.dto.js';
 import { type KeyLedger, startKeyLedger } from './testing/key-ledger.js';
+import type { CountedKey } from './usage/usage-tally.js';
 
 const KEYS = 40;
 const T0 = Date.UTC(2026, 0, 1);
@@ -11,6 +12,11 @@ const DAY_MS = 86_400_000;
 const day = (n: number): string => new Date(T0 + n * DAY_MS).toISOString();
 const AT = day(100);
 
+const aUse = (keyId: string, version: number): CountedKey => ({
+  keyId,
+  key: { place: { tenantId: 'acme', projectId: 'P1' } },
+  secret: { version },
+});
 let ledger: KeyLedger;
 
 const everything: VisibleScope = { kind: 'all' };
@@ -68,9 +74,9 @@ beforeAll(async () => {
     if (status === 'disabled') events.push({ type: 'KeyDisabled', data: {} });
     if (status === 'revoked') events.push({ type: 'KeyRevoked', data: { reason: 'unused' } });
     await ledger.write(stream, { tenantId, projectId }, events);
-    if (lastUsedAt !== null) ledger.lastUsed.note(keyId, 1, Date.parse(lastUsedAt));
+    if (lastUsedAt !== null) ledger.usage.used(aUse(keyId, 1), Date.parse(lastUsedAt));
   }
-  await ledger.lastUsed.flush();
+  await ledger.usage.flush();
   await ledger.settled();
 });
 afterAll(() => ledger.stop());
@@ -221,18 +227,18 @@ describe('the last use', () => {
   it('is written once a minute and only ever moves forward', async () => {
     const keyId = all[1]?.keyId ?? '';
     const read = async (): Promise<unknown> => {
-      await ledger.lastUsed.flush();
-      return (await ledger.lastUsed.of([keyId])).get(keyId);
+      await ledger.usage.flush();
+      return (await ledger.lastUses.of([keyId])).get(keyId);
     };
     const at = Date.parse(day(60));
-    ledger.lastUsed.note(keyId, 1, at);
+    ledger.usage.used(aUse(keyId, 1), at);
     expect(await read()).toEqual({ at: day(60), byVersion: { '1': day(60) } });
-    ledger.lastUsed.note(keyId, 1, at + 59_999);
+    ledger.usage.used(aUse(keyId, 1), at + 59_999);
     expect(await read()).toMatchObject({ at: day(60) });
-    ledger.lastUsed.note(keyId, 2, at + 30_000);
+    ledger.usage.used(aUse(keyId, 2), at + 30_000);
     const later = new Date(at + 30_000).toISOString();
     expect(await read()).toEqual({ at: later, byVersion: { '1': day(60), '2': later } });
-    ledger.lastUsed.note(keyId, 1, at + 60_000);
+    ledger.usage.used(aUse(keyId, 1), at + 60_000);
     expect(await read()).toMatchObject({ at: new Date(at + 60_000).toISOString() });
   });
 });

@@ -17,7 +17,7 @@ import { keyDecider } from './domain/key.js';
 import type { Key, KeyState } from './domain/key-state.js';
 import { boundsOf, KeyFacts, type KeyPlaceIds, type OwnerWish } from './key-facts.js';
 import { type KeyView, keyView } from './keys.views.js';
-import { LastUsedRecorder, neverUsed } from './last-used.js';
+import { LastUses, neverUsed } from './usage/last-uses.js';
 
 /** A change as its caller wishes it: the domain's command less the facts of other streams. */
 export type KeyChangeWish =
@@ -67,7 +67,7 @@ export class KeyWriter {
     @Inject(CLOCK) private readonly clock: Clock,
     private readonly directory: KeyDirectory,
     private readonly facts: KeyFacts,
-    private readonly lastUsed: LastUsedRecorder,
+    private readonly lastUses: LastUses,
   ) {}
 
   /** Where a key stands. The guard has found it in the same index, so only a program without the guard is refused. */
@@ -142,7 +142,7 @@ export class KeyWriter {
     { revision, position }: { readonly revision: number; readonly position: Position | null },
     isNew = false,
   ): Promise<KeyChanged> {
-    const used = isNew ? undefined : (await this.lastUsed.of([key.keyId])).get(key.keyId);
+    const used = isNew ? undefined : (await this.lastUses.of([key.keyId])).get(key.keyId);
     const at = this.clock.now();
     return { key: keyView(key, { revision, position }, used ?? neverUsed, at), revision, position };
   }

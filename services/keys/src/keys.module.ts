@@ -18,6 +18,9 @@ import { NewSecrets } from './new-secrets.js';
 import { keyDeadlinesProjection } from './projections/key-deadlines.projection.js';
 import { keyListProjection } from './projections/key-list.projection.js';
 import { RepepperingModule } from './repeppering.js';
+import { LastUses } from './usage/last-uses.js';
+import { UsageController } from './usage/usage.controller.js';
+import { usageQueryHandlers } from './usage/usage.queries.js';
 import { VerificationModule } from './verification/verification.module.js';
 
 // The command line makes an administrator's key without the rest of this module.
@@ -31,12 +34,13 @@ export { NewSecrets } from './new-secrets.js';
 @Global()
 @Module({
   imports: [CqrsModule, RepepperingModule, VerificationModule],
-  controllers: [KeysController],
+  controllers: [KeysController, UsageController],
   providers: [
     BulkSelections,
     KeyFacts,
     KeyOffboarding,
     KeyWriter,
+    LastUses,
     NewSecrets,
     ExpiryScheduler,
     { provide: BootstrapKeys, useClass: AdministratorKeys },
@@ -46,6 +50,7 @@ export { NewSecrets } from './new-secrets.js';
     TimeHandler,
     KeysGrpc,
     ...keyQueryHandlers,
+    ...usageQueryHandlers,
   ],
   exports: [BootstrapKeys],
 })

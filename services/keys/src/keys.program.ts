@@ -1,4 +1,5 @@
 import { KEYS_DUTIES, type Program } from '#libs/platform';
+import { KeyUsageModule } from './key-usage.module.js';
 import { KeysModule } from './keys.module.js';
 
 /** The keys service by itself: the only one that holds the peppers. */
@@ -7,5 +8,5 @@ export const keysProgram: Program = {
   needs: ['STEWARD_DATABASE_URL', 'STEWARD_INTERNAL_KEY_FILE'],
   duties: KEYS_DUTIES,
   serves: 'api',
-  modules: () => [KeysModule],
+  modules: () => [KeyUsageModule.toTables(), KeysModule],
 };

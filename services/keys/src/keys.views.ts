@@ -15,7 +15,7 @@ import {
   TimeField,
 } from '#libs/platform';
 import { type Key, maskedOf, type KeyStatus, statusOf } from './domain/key-state.js';
-import type { LastUsed } from './last-used.js';
+import type { LastUsed } from './usage/last-uses.js';
 
 /** Keys as callers see them, and the other answers: no part of a secret or a verifier but the one token that is shown. */
 

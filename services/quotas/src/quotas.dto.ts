@@ -1,6 +1,7 @@
 import type { FreezeMode, Overcommit, QuotaItem, QuotaLimit, QuotaScope } from '#libs/contracts';
 import {
   BooleanField,
+  CsvChoice,
   CustomField,
   EnumField,
   type FieldOptions,
@@ -285,9 +286,6 @@ export class ResizeBody {
   @EnumField(modes, { optional: true })
   mode?: RequestMode;
 }
-
-export const CsvChoice = (): PropertyDecorator =>
-  EnumField(['json', 'csv'], { optional: true, description: 'Before what `Accept` asks for.' });
 
 /** What is a page of JSON, or all of it as CSV. */
 export class ReportQuery {

@@ -1,6 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import type { Parts } from '#libs/platform';
 import { AuditModule } from '../../audit/src/audit.module.js';
+import { KeyUsageModule } from '../../keys/src/key-usage.module.js';
 import { KeysModule } from '../../keys/src/keys.module.js';
 import { ProjectorModule } from '../../projector/src/projector.module.js';
 import { QuotasModule } from '../../quotas/src/quotas.module.js';
@@ -13,6 +14,7 @@ export class StewardModule {
     return {
       module: StewardModule,
       imports: [
+        KeyUsageModule.toTables(),
         KeysModule,
         QuotasModule,
         TenancyModule,

@@ -14,7 +14,7 @@ import {
 import { TimeHandler } from '../expiry.scheduler.js';
 import { KeyFacts } from '../key-facts.js';
 import { KeyWriter } from '../key-writer.js';
-import { LastUsedRecorder } from '../last-used.js';
+import { LastUses } from '../usage/last-uses.js';
 import { VerificationIndex } from '../verification/verification-index.js';
 import type { KeyLedger } from './key-ledger.js';
 
@@ -45,7 +45,7 @@ export async function startKeyCommands(ledger: KeyLedger): Promise<KeyCommands> 
       { provide: KeyDirectory, useValue: directory },
       { provide: AccessIndex, useValue: access },
       { provide: IndexFollower, useValue: follower },
-      { provide: LastUsedRecorder, useValue: ledger.lastUsed },
+      { provide: LastUses, useValue: ledger.lastUses },
       KeyFacts,
       KeyWriter,
       TimeHandler,

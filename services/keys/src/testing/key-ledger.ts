@@ -2,11 +2,14 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { eventTypes } from '#libs/contracts';
 import { type Actor, Codec, FixedClock, type Ledger, MemoryDataKeys, type StreamScope } from '#libs/eventsourcing';
+import { createLogger, Metrics } from '#libs/platform';
 import { PostgresEventStore, ProjectionHost } from '#libs/postgres';
 import { type EmbeddedLedger, startEmbeddedLedger } from '../../../../libs/postgres/src/testing/embedded-ledger.js';
-import { LastUsedRecorder } from '../last-used.js';
 import { keyDeadlinesProjection } from '../projections/key-deadlines.projection.js';
 import { keyListProjection } from '../projections/key-list.projection.js';
+import { KeyUsageRecorder } from '../usage/key-usage.recorder.js';
+import { LastUses } from '../usage/last-uses.js';
+import { TableSink } from '../usage/table-sink.js';
 
 /** The ledger and the read models of keys on a real PostgreSQL, without Nest. */
 export interface KeyLedger {
@@ -17,7 +20,8 @@ export interface KeyLedger {
   readonly clock: FixedClock;
   readonly pool: pg.Pool;
   readonly host: ProjectionHost;
-  readonly lastUsed: LastUsedRecorder;
+  readonly lastUses: LastUses;
+  readonly usage: KeyUsageRecorder;
   readonly ledger: Ledger;
   /** Writes events as if their command had been accepted, each at the clock's time. */
   write(
@@ -48,8 +52,10 @@ export async function startKeyLedger(): Promise<KeyLedger> {
     codec,
     projections: [keyListProjection, keyDeadlinesProjection],
   });
-  const lastUsed = new LastUsedRecorder(pool);
-  await lastUsed.onModuleInit();
+  const lastUses = new LastUses(pool);
+  await lastUses.onModuleInit();
+  const logger = createLogger({ level: 'error' });
+  const usage = new KeyUsageRecorder(new TableSink(pool, logger), new Metrics(), logger);
   host.start();
   const settled = async (): Promise<void> => {
     const head = await store.head();
@@ -64,7 +70,8 @@ export async function startKeyLedger(): Promise<KeyLedger> {
     clock,
     pool,
     host,
-    lastUsed,
+    lastUses,
+    usage,
     ledger: { store, codec, clock, onAppended: () => Promise.resolve() },
     async write(stream, scope, events, actor = alice) {
       const history = await store.readStream(stream);
@@ -88,7 +95,7 @@ export async function startKeyLedger(): Promise<KeyLedger> {
     },
     settled,
     async stop() {
-      await lastUsed.onApplicationShutdown();
+      await usage.onApplicationShutdown();
       await host.stop();
       await store.close();
       await pool.end();

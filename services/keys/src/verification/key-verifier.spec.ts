@@ -74,6 +74,32 @@ describe('verification', () => {
     expect([rotated.token, newer, newToken('live', rotated.keyId)].map(hashes)).toEqual([2, 2, 2]);
   });
 
+  it('counts every decision once for its caller, with the key only where the bearer proved it', async () => {
+    const [valid, disabled] = [await world.key(), await world.key()];
+    await world.change(disabled.keyId, { type: 'KeyDisabled', data: {} });
+    const wrongSecret = newToken('live', valid.keyId);
+    const asks = [valid.token, disabled.token, wrongSecret, unknownToken, `${valid.token}0`, valid.token];
+    const requests = asks.map((token) => readVerifyRequest({ token }));
+    await world.verifier.verifyBatch(requests, world.gateway, verifyAnswerJson);
+    await world.verify(valid.token, {}, world.serviceOf('acme'));
+    const [NOBODY, GATEWAY] = [null, 'gateway'];
+    expect(world.decisions.map((decision) => decision.join()).sort()).toEqual(
+      [
+        [valid.keyId, 'VALID', GATEWAY],
+        [valid.keyId, 'VALID', GATEWAY],
+        [valid.keyId, 'VALID', 'gateway-of-acme'],
+        [disabled.keyId, 'DISABLED', GATEWAY],
+        [NOBODY, 'NOT_FOUND', GATEWAY],
+        [NOBODY, 'NOT_FOUND', GATEWAY],
+        [NOBODY, 'MALFORMED', GATEWAY],
+      ]
+        .map((decision) => decision.join())
+        .sort(),
+    );
+    world.verifier.authenticate(valid.token);
+    expect([world.decisions.length, world.uses.length]).toEqual([7, 4]);
+  });
+
   it('never lets a deleted key back: NOT_FOUND with its own secret', async () => {
     const { keyId, token } = await world.key();
     await world.change(keyId, { type: 'KeyDeleted', data: { dataKeys: [] } });

@@ -17,7 +17,7 @@ import {
 } from '#libs/platform';
 import type { Peppers } from '#libs/postgres';
 import { digestOf, parseToken, TOKEN_PREFIX } from '../key-secret.js';
-import { LastUsedRecorder } from '../last-used.js';
+import { KeyUsageRecorder } from '../usage/key-usage.recorder.js';
 import { decide, refusedByLife, scopesLeft, Surroundings, violatesPolicy } from './decision.js';
 import { type MatchedSecret, SecretMatcher } from './secret-match.js';
 import { type IndexedKey, VerificationIndex } from './verification-index.js';
@@ -49,7 +49,7 @@ export class KeyVerifier extends CredentialVerifier {
     private readonly contexts: RequestContexts,
     @Inject(IndexFollower)
     private readonly follower: Pick<IndexFollower, 'position' | 'reachHead' | 'stalenessMs' | 'waitFor'>,
-    @Inject(LastUsedRecorder) private readonly lastUsed: Pick<LastUsedRecorder, 'note'>,
+    @Inject(KeyUsageRecorder) private readonly usage: Pick<KeyUsageRecorder, 'decided' | 'used'>,
     private readonly metrics: VerificationMetrics,
     @Inject(PEPPERS) private readonly peppers: Peppers,
     @Inject(INSTALLATION_KEY) private readonly installationKey: Buffer,
@@ -81,7 +81,7 @@ export class KeyVerifier extends CredentialVerifier {
     const refused: number[] = [];
     const answers = asks.map((ask, n) => {
       const verified = this.look(ask, caller);
-      if (verified.code === 'VALID' || verified.code === 'MALFORMED') return this.settle(verified, ask, render);
+      if (verified.code === 'VALID' || verified.code === 'MALFORMED') return this.settle(verified, ask, caller, render);
       refused.push(n);
       return undefined;
     });
@@ -90,7 +90,7 @@ export class KeyVerifier extends CredentialVerifier {
       const now = reached ? this.resolver.again(caller) : caller;
       for (const n of refused) {
         const ask = asks[n] as VerifyRequest;
-        answers[n] = this.settle(this.look(ask, now), ask, render);
+        answers[n] = this.settle(this.look(ask, now), ask, caller, render);
       }
     }
     this.metrics.took((performance.now() - startedMs) / 1_000);
@@ -105,13 +105,14 @@ export class KeyVerifier extends CredentialVerifier {
     if (keyId === undefined) return { ok: false, code: 'MALFORMED' };
     const shown = this.shown(keyId, digest, nowMs);
     if (shown === undefined) return { ok: false, code: 'NOT_FOUND' };
-    const { key, secret } = shown;
+    const { key } = shown;
     const ended = refusedByLife(key, nowMs);
     if (ended !== undefined) return { ok: false, code: ended };
     const surroundings = this.surroundings.of(key);
     const { owner } = surroundings;
     if (violatesPolicy(key, surroundings.policy)) return { ok: false, code: 'POLICY_VIOLATION' };
-    this.used(keyId, secret, token);
+    this.usage.used(shown, nowMs);
+    this.offerUpgrade(shown, token);
     const { tenantId, projectId } = key.place;
     const { profile, row } = key;
     return {
@@ -182,10 +183,16 @@ export class KeyVerifier extends CredentialVerifier {
     return told(code, { keyId, key, secret, role, scopes: scopesLeft(key, role, surroundings), missing });
   }
 
-  private settle<Answer>(verified: Verified, ask: VerifyRequest, render: (verified: Verified) => Answer): Answer {
-    this.metrics.decided(verified.code);
-    if (verified.code === 'VALID' && verified.about !== undefined)
-      this.used(verified.about.keyId, verified.about.secret, ask.token);
+  private settle<Answer>(
+    verified: Verified,
+    ask: VerifyRequest,
+    caller: Principal,
+    render: (verified: Verified) => Answer,
+  ): Answer {
+    const { code, about } = verified;
+    this.metrics.decided(code);
+    this.usage.decided(about, code, caller.id, this.clock.nowMs());
+    if (code === 'VALID' && about !== undefined) this.offerUpgrade(about, ask.token);
     return render(verified);
   }
 
@@ -200,8 +207,7 @@ export class KeyVerifier extends CredentialVerifier {
     return key === undefined || secret === undefined ? undefined : { keyId, key, secret };
   }
 
-  private used(keyId: string, { version, pepperVersion }: MatchedSecret, token: string): void {
-    this.lastUsed.note(keyId, version, this.clock.nowMs());
+  private offerUpgrade({ keyId, secret: { version, pepperVersion } }: ShownSecret, token: string): void {
     if (pepperVersion === this.peppers.current) return;
     this.upgrades?.offer({ keyId, version, fromPepper: pepperVersion, digest: digestOf(token) });
   }

@@ -3,7 +3,7 @@ import { CqrsModule } from '@nestjs/cqrs';
 import type { Logger } from 'pino';
 import { IndexFollower } from '#libs/eventsourcing';
 import { CredentialVerifier, InternalModule, KeyDirectory, LOGGER } from '#libs/platform';
-import { LastUsedRecorder } from '../last-used.js';
+import { KeyUsageRecorder } from '../usage/key-usage.recorder.js';
 import { CredentialsGrpc } from './credentials.grpc.js';
 import { LookupController } from './lookup.controller.js';
 import { KeyVerifier } from './key-verifier.js';
@@ -31,12 +31,12 @@ import { VerifierGrpc } from './verifier.grpc.js';
     { provide: CredentialVerifier, useExisting: KeyVerifier },
     CredentialsGrpc,
     KeyVerifier,
-    LastUsedRecorder,
+    KeyUsageRecorder,
     VerificationMetrics,
     VerificationRoutes,
     VerifierGrpc,
   ],
-  exports: [CredentialVerifier, KeyDirectory, KeyVerifier, LastUsedRecorder, VerificationIndex],
+  exports: [CredentialVerifier, KeyDirectory, KeyVerifier, VerificationIndex],
 })
 export class VerificationModule implements OnModuleInit {
   constructor(

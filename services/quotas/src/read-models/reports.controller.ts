@@ -1,20 +1,11 @@
-import {
-  applyDecorators,
-  Controller,
-  Get,
-  Headers,
-  Param,
-  Query,
-  type StreamableFile,
-  type Type,
-} from '@nestjs/common';
+import { Controller, Get, Headers, Param, Query, type StreamableFile } from '@nestjs/common';
 import { QueryBus } from '@nestjs/cqrs';
-import { ApiExtraModels, ApiOkResponse, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import {
   Context,
-  CSV,
   csvAnswer,
   type CsvColumns,
+  JsonOrCsv,
   type Page,
   Readiness,
   type RequestContext,
@@ -44,15 +35,6 @@ import {
   UsageHistoryQuery,
   UsageHistoryView,
 } from './reports.dto.js';
-
-const JsonOrCsv = (type: Type): MethodDecorator =>
-  applyDecorators(
-    ApiExtraModels(type),
-    ApiOkResponse({
-      description: 'As JSON; by `Accept: text/csv` or `format=csv` as a table, a list then as a whole.',
-      content: { 'application/json': { schema: { $ref: getSchemaPath(type) } }, [CSV]: { schema: { type: 'string' } } },
-    }),
-  );
 
 async function* once<Row>(rows: readonly Row[]): AsyncGenerator<readonly Row[], void, undefined> {
   yield await Promise.resolve(rows);

@@ -2,6 +2,7 @@ import type { LimitSource, QuotaLimit, QuotaScope } from '#libs/contracts';
 import type { Actor, Position } from '#libs/eventsourcing';
 import {
   BooleanField,
+  CsvChoice,
   EnumField,
   IdField,
   IntegerField,
@@ -10,7 +11,7 @@ import {
   TextField,
   TimeField,
 } from '#libs/platform';
-import { CsvChoice, QuotasQuery, ReportQuery } from '../quotas.dto.js';
+import { QuotasQuery, ReportQuery } from '../quotas.dto.js';
 import { PagedView, ScopeView, ShownLimit, ShownLimitOr } from '../quotas.views.js';
 
 /** Requests and answers of the reports: history of usage, changes of limits. Amounts are integers in base units. */

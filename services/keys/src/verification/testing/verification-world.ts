@@ -6,6 +6,7 @@ import {
   keyStream,
   type PlatformRole,
   type TenancyEvent,
+  type VerifyCode,
 } from '#libs/contracts';
 import {
   Codec,
@@ -89,6 +90,7 @@ export class VerificationWorld {
   readonly follower: IndexFollower;
   readonly resolver = new PrincipalResolver(this.access, { oidcIssuers: [] });
   readonly uses: [string, number, number][] = [];
+  readonly decisions: [string | null, VerifyCode, string][] = [];
   readonly upgrades: VerifierUpgrade[] = [];
   readonly verifier: KeyVerifier;
   readonly contexts: RequestContexts;
@@ -130,7 +132,13 @@ export class VerificationWorld {
       this.resolver,
       this.contexts,
       this.follower,
-      { note: (keyId, version, atMs) => this.uses.push([keyId, version, atMs]) },
+      {
+        decided: (about, code, service, atMs) => {
+          this.decisions.push([about?.keyId ?? null, code, service]);
+          if (code === 'VALID' && about !== undefined) this.uses.push([about.keyId, about.secret.version, atMs]);
+        },
+        used: ({ keyId, secret }, atMs) => this.uses.push([keyId, secret.version, atMs]),
+      },
       new VerificationMetrics(this.metrics),
       this.peppers,
       this.installationKey,
