@@ -12,7 +12,9 @@ import {
   describeOnKafka,
 } from '#libs/testing';
 import pg from 'pg';
-import { consumeAll } from '../../services/projector/src/testing/consumed-events.js';
+import { type Consumed, consumeAll } from '../../services/projector/src/testing/consumed-events.js';
+
+import { aCaller, SpanCollector, spanNamed } from './span-collector.js';
 
 const WAIT_MS_MAX = 60_000;
 const example = fileURLToPath(new URL('../../examples/kafka-dashboard.mjs', import.meta.url));
@@ -26,6 +28,7 @@ async function until(what: string, holds: () => Promise<boolean>): Promise<void>
 }
 
 describeOnKafka('Steward with Kafka', () => {
+  let collector: SpanCollector;
   let cluster: KafkaCluster;
   let postgres: ExternalPostgres;
   let steward: StewardProcess;
@@ -36,8 +39,13 @@ describeOnKafka('Steward with Kafka', () => {
 
   beforeAll(async () => {
     [cluster, postgres] = await Promise.all([KafkaCluster.start(1), startExternalPostgres()]);
+    collector = await SpanCollector.start();
     steward = await StewardProcess.start({
-      env: { STEWARD_KAFKA_BROKERS: cluster.brokers.join(), STEWARD_KAFKA_REPLICATION: '1' },
+      env: {
+        ...collector.envOf('steward'),
+        STEWARD_KAFKA_BROKERS: cluster.brokers.join(),
+        STEWARD_KAFKA_REPLICATION: '1',
+      },
     });
     database = new pg.Pool({ connectionString: postgres.url, max: 2 });
     database.on('error', () => undefined);
@@ -48,6 +56,7 @@ describeOnKafka('Steward with Kafka', () => {
   afterAll(async () => {
     dashboard.kill('SIGKILL');
     await steward.stop();
+    await collector.stop();
     await database.end();
     await Promise.all([cluster.stop(), postgres.stop()]);
   });
@@ -59,6 +68,8 @@ describeOnKafka('Steward with Kafka', () => {
     );
     return body.checks.relay.state === 'leading' && body.checks.relay.lagMs === 0;
   };
+  const consumed = (): Promise<Consumed[]> =>
+    consumeAll(openKafka({ brokers: cluster.brokers }, { debug: () => undefined, warn: () => undefined }));
   const startDashboard = (): void => {
     dashboard = spawn(process.execPath, [example], {
       env: { PATH: process.env['PATH'], KAFKA_BROKERS: cluster.brokers.join(), DATABASE_URL: postgres.url },
@@ -74,14 +85,28 @@ describeOnKafka('Steward with Kafka', () => {
 
   it('publishes what the API did, and no secret with it', async () => {
     await until('the relay has caught up', isRelayed);
-    const kafka = openKafka({ brokers: cluster.brokers }, { debug: () => undefined, warn: () => undefined });
-    const consumed = await consumeAll(kafka);
-    const types = consumed.map(({ message }) => String(message.headers?.['ce_type']));
+    const all = await consumed();
+    const types = all.map(({ message }) => String(message.headers?.['ce_type']));
     expect(types).toEqual(expect.arrayContaining(['steward.tenancy.ProjectCreated.v1', 'steward.keys.KeyCreated.v1']));
-    const text = consumed.map(({ message }) => JSON.stringify(message.headers) + String(message.value)).join('\n');
+    const text = all.map(({ message }) => JSON.stringify(message.headers) + String(message.value)).join('\n');
     expect(text).not.toContain(secret);
     expect(text).not.toMatch(/ciphertext|"hmac"|userAgent/);
     expect(text).not.toContain(steward.adminToken);
+  });
+
+  it('a message bears the trace of the request that it came of', async () => {
+    const caller = aCaller();
+    const body = { id: 'GOV2', name: 'Tides' };
+    const made = await steward.call('POST', '/v1/tenants/acme/projects', { body, headers: caller.headers });
+    expect(made.status).toBe(201);
+    const spans = await collector.trace(['command CreateProject', 'append'], caller.traceId);
+    let message: Consumed['message'] | undefined;
+    await until('the project is published', async () => {
+      message = (await consumed()).find((one) => String(one.message.key) === 'project-GOV2')?.message;
+      return message !== undefined;
+    });
+    const { spanId } = spanNamed(spans, 'command CreateProject');
+    expect(String(message?.headers?.['traceparent'])).toBe(`00-${caller.traceId}-${spanId}-01`);
   });
 
   it('the example keeps its table by the dedupe rule, through a kill of its own', async () => {

@@ -1,93 +1,19 @@
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { StewardProcess } from '#libs/testing';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePorts, StewardProcess } from '#libs/testing';
+import { ownerAmong } from '../../services/quotas/src/forwarding/owner-among.js';
+import { TwoStewards } from '../fault/two-stewards.js';
 import { ReflectedClient } from './reflected-client.js';
-
-interface ReceivedSpan {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentSpanId?: string;
-  readonly name: string;
-}
-
-const ARRIVAL_MS_MAX = 20_000;
-const PRELOAD = new URL('../../dist/libs/platform/src/tracing/preload.js', import.meta.url).href;
-
-/** What an OTLP collector is told on loopback. */
-class Collector {
-  readonly spans: ReceivedSpan[] = [];
-  received = '';
-
-  private constructor(private readonly server: Server) {}
-
-  static async start(): Promise<Collector> {
-    const server = createServer();
-    const collector = new Collector(server);
-    server.on('request', (request, response) => {
-      let body = '';
-      request.setEncoding('utf8').on('data', (text: string) => (body += text));
-      request.on('end', () => {
-        collector.take(body);
-        response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-      });
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return collector;
-  }
-
-  get url(): string {
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
-  }
-
-  private take(body: string): void {
-    this.received += body;
-    const { resourceSpans } = JSON.parse(body) as {
-      resourceSpans: { scopeSpans: { spans: ReceivedSpan[] }[] }[];
-    };
-    this.spans.push(...resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans)));
-    this.server.emit('spans');
-  }
-
-  /** The trace that holds spans of all these names, once it does. */
-  async trace(names: readonly string[], traceId?: string): Promise<ReceivedSpan[]> {
-    const deadline = AbortSignal.timeout(ARRIVAL_MS_MAX);
-    for (;;) {
-      const ids = traceId === undefined ? [...new Set(this.spans.map((span) => span.traceId))] : [traceId];
-      const found = ids
-        .map((id) => this.spans.filter((span) => span.traceId === id))
-        .find((spans) => names.every((name) => spans.some((span) => span.name === name)));
-      if (found !== undefined) return found;
-      if (deadline.aborted)
-        throw new Error(`No trace holds ${names.join()}: ${JSON.stringify(this.spans.map(({ name }) => name))}`);
-      await new Promise<void>((resolve) => {
-        this.server.once('spans', resolve);
-        deadline.addEventListener('abort', () => {
-          resolve();
-        });
-      });
-    }
-  }
-
-  async stop(): Promise<void> {
-    this.server.closeAllConnections();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-}
-
-const named = (spans: readonly ReceivedSpan[], name: string): ReceivedSpan => {
-  const found = spans.find((span) => span.name === name);
-  if (found === undefined) throw new Error(`There is no span ${name}.`);
-  return found;
-};
+import { aCaller, SpanCollector, spanNamed } from './span-collector.js';
 
 describe('Traces, with the preload', () => {
-  let collector: Collector;
+  let collector: SpanCollector;
   let steward: StewardProcess;
   beforeAll(async () => {
-    collector = await Collector.start();
-    steward = await StewardProcess.start({
-      env: { NODE_OPTIONS: `--import=${PRELOAD}`, OTEL_EXPORTER_OTLP_ENDPOINT: collector.url },
-    });
+    collector = await SpanCollector.start();
+    steward = await StewardProcess.start({ env: collector.envOf('steward') });
   });
   afterAll(async () => {
     await steward.stop();
@@ -95,15 +21,15 @@ describe('Traces, with the preload', () => {
   });
 
   it('a request over HTTP is one trace, its caller’s, through command, append and projection', async () => {
-    const caller = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' };
+    const caller = aCaller();
     const { status } = await steward.call('POST', '/v1/tenants', {
       body: { id: 'acme', name: 'Acme' },
-      headers: { traceparent: `00-${caller.traceId}-${caller.spanId}-01` },
+      headers: caller.headers,
     });
     expect(status).toBe(201);
     const names = ['POST /v1/tenants', 'command CreateTenant', 'append', 'project tenancy'];
     const spans = await collector.trace(names, caller.traceId);
-    const [request, command, append, projection] = names.map((name) => named(spans, name));
+    const [request, command, append, projection] = names.map((name) => spanNamed(spans, name));
     expect(request?.parentSpanId).toBe(caller.spanId);
     expect(command?.parentSpanId).toBe(request?.spanId);
     expect([append?.parentSpanId, projection?.parentSpanId]).toEqual([command?.spanId, command?.spanId]);
@@ -116,8 +42,8 @@ describe('Traces, with the preload', () => {
     expect(code).toBe(0);
     const method = '/steward.v1.TenancyService/CreateTenant';
     const spans = await collector.trace([method, 'command CreateTenant', 'append', 'project tenancy']);
-    expect(named(spans, method).parentSpanId ?? '').toBe('');
-    expect(named(spans, 'command CreateTenant').parentSpanId).toBe(named(spans, method).spanId);
+    expect(spanNamed(spans, method).parentSpanId ?? '').toBe('');
+    expect(spanNamed(spans, 'command CreateTenant').parentSpanId).toBe(spanNamed(spans, method).spanId);
   });
 
   it('a command of the one writer of a project, which appends for many, stays in the trace of its request', async () => {
@@ -127,8 +53,8 @@ describe('Traces, with the preload', () => {
     const request = 'POST /v1/projects/:projectId/quotas/freeze';
     const spans = await collector.trace([request, 'append']);
     const command = spans.find(({ name }) => name.startsWith('command '));
-    expect(command?.parentSpanId).toBe(named(spans, request).spanId);
-    expect(named(spans, 'append').parentSpanId).toBe(command?.spanId);
+    expect(command?.parentSpanId).toBe(spanNamed(spans, request).spanId);
+    expect(spanNamed(spans, 'append').parentSpanId).toBe(command?.spanId);
   });
 
   it('no span bears a token, a name of a person or a comment', async () => {
@@ -142,5 +68,88 @@ describe('Traces, with the preload', () => {
     await collector.trace(['POST /v1/projects/:projectId/keys', 'command CreateKey', 'append', 'project key-list']);
     for (const secret of [steward.adminToken, made.body.secret, 'Lovelace', 'ada@example.org'])
       expect(collector.received.includes(secret)).toBe(false);
+  });
+});
+
+describe('Traces over two processes, each with the preload', () => {
+  let collector: SpanCollector;
+  let pair: TwoStewards;
+  let folder: string;
+  let addresses: string[];
+
+  beforeAll(async () => {
+    collector = await SpanCollector.start();
+    folder = mkdtempSync(join(tmpdir(), 'steward-traces-'));
+    const internalKey = join(folder, 'internal.key');
+    writeFileSync(internalKey, randomBytes(32));
+    const ports = await freePorts(2);
+    addresses = ports.map((port) => `127.0.0.1:${port}`);
+    const env = (service: string, own: 0 | 1): Record<string, string> => ({
+      ...collector.envOf(service),
+      STEWARD_GRPC_PORT: String(ports[own]),
+      STEWARD_QUOTAS_PEERS: [addresses[own], ...addresses].join(','),
+      STEWARD_INTERNAL_KEY_FILE: internalKey,
+    });
+    // The first has every lease by the time the second starts: it alone projects and reacts.
+    pair = await TwoStewards.start([env('leader', 0), env('server', 1)]);
+    await pair.made('POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
+  });
+  afterAll(async () => {
+    await pair.stop();
+    await collector.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  /** A request to the second process, in a trace of its own; answers the trace once it holds spans of these names. */
+  async function traceOf(method: string, path: string, body: unknown, names: readonly string[]) {
+    const caller = aCaller();
+    const { status } = await pair.both[1].call(method, path, { body, headers: caller.headers });
+    expect(status).toBeLessThan(300);
+    return collector.trace(names, caller.traceId);
+  }
+
+  it('a request to one is one trace through command and append there and the projection in the other', async () => {
+    const names = ['POST /v1/tenants/:tenantId/projects', 'command CreateProject', 'append', 'project tenancy'];
+    const spans = await traceOf('POST', '/v1/tenants/acme/projects', { id: 'GOV1', name: 'Weather' }, names);
+    const [request, command, append, projection] = names.map((name) => spanNamed(spans, name));
+    expect([request, command, append, projection].map((span) => span?.service)).toEqual([
+      'server',
+      'server',
+      'server',
+      'leader',
+    ]);
+    expect(command?.parentSpanId).toBe(request?.spanId);
+    expect([append?.parentSpanId, projection?.parentSpanId]).toEqual([command?.spanId, command?.spanId]);
+  });
+
+  it('what the other’s reactor does about it belongs to the same trace', async () => {
+    await pair.made('PUT', '/v1/projects/GOV1/members/ada', { role: 'tenant_user' });
+    await pair.made('POST', '/v1/projects/GOV1/keys', { owner: { type: 'user', id: 'ada' } });
+    const names = ['command RemoveMember', 'react key-offboarding', 'command OffboardKey', 'project key-list'];
+    const spans = await traceOf('DELETE', '/v1/projects/GOV1/members/ada?disposition=orphan', undefined, names);
+    const [removal, reaction, command, projection] = names.map((name) => spanNamed(spans, name));
+    expect(reaction?.parentSpanId).toBe(removal?.spanId);
+    expect(command?.parentSpanId).toBe(reaction?.spanId);
+    expect([reaction?.service, command?.service, projection?.service]).toEqual(['leader', 'leader', 'leader']);
+  });
+
+  it('a command that is forwarded to the owner of its project goes on in the trace of its request', async () => {
+    await pair.knowEachOther(addresses);
+    const ids = Array.from({ length: 100 }, (_, n) => `QUOTA${n}`);
+    const id = ids.find((one) => ownerAmong(one, addresses) === addresses[0]);
+    await pair.made('POST', '/v1/tenants/acme/projects', { id, name: 'Tides' });
+    const forwarded = '/steward.internal.v1.QuotaOwnerService/Execute';
+    const path = `/v1/projects/${id ?? ''}/quotas/freeze`;
+    const spans = await traceOf('POST', path, { mode: 'hold' }, [
+      'POST /v1/projects/:projectId/quotas/freeze',
+      forwarded,
+      'command FreezeQuota',
+      'append',
+    ]);
+    const execute = spanNamed(spans, forwarded);
+    const command = spanNamed(spans, 'command FreezeQuota');
+    expect(execute.parentSpanId).toBe(spanNamed(spans, 'POST /v1/projects/:projectId/quotas/freeze').spanId);
+    expect([execute.service, command.service]).toEqual(['leader', 'leader']);
+    expect(command.parentSpanId).toBe(execute.spanId);
   });
 });

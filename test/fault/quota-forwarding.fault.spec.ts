@@ -52,29 +52,12 @@ describe('two processes that forward to the owner of a project', () => {
     pair = await TwoStewards.start([env(0), env(1)]);
     await pair.made('POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
     await pair.aProject('P1', ['ada', 'ben']);
-    await know();
+    await pair.knowEachOther(addresses);
   });
   afterAll(async () => {
     await pair.stop();
     rmSync(folder, { recursive: true });
   });
-
-  /** Until each has said that it knows both. */
-  const know = (): Promise<void> =>
-    until(
-      'both know of each other',
-      () =>
-        Promise.resolve(
-          pair.both.every(({ output }) => {
-            const said = output
-              .join('')
-              .split('\n')
-              .filter((line) => line.includes('The processes that write quotas'));
-            return addresses.every((address) => said.at(-1)?.includes(`"${address}"`) === true);
-          }),
-        ),
-      20_000,
-    );
 
   const wish = (userId = 'ada') => ({
     id: uuidV7(),
@@ -279,7 +262,7 @@ describe('two processes that forward to the owner of a project', () => {
     expect(new Set(reserved).size).toBe(reserved.length);
     expect([...granted].filter((id) => !reserved.includes(id))).toEqual([]);
     await pair.restart(victim);
-    await know();
+    await pair.knowEachOther(addresses);
     await until('the project goes back', async () => (await ownerOfP1()) === victim, LEASE_MS_MAX);
   });
 });

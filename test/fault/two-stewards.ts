@@ -1,9 +1,11 @@
 import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { aDataDir, startExternalPostgres, StewardProcess } from '#libs/testing';
 import type { ExternalPostgres } from '#libs/testing';
 
 const STARTS_MAX = 3;
+const KNOWN_MS_MAX = 20_000;
 
 export interface StoredFact {
   readonly type: string;
@@ -55,6 +57,22 @@ export class TwoStewards {
         started.signal('SIGKILL');
         if (attempt === STARTS_MAX) throw error;
       }
+    }
+  }
+
+  /** Until each has said that it knows both of these addresses. */
+  async knowEachOther(addresses: readonly string[]): Promise<void> {
+    const deadline = performance.now() + KNOWN_MS_MAX;
+    const knows = ({ output }: StewardProcess): boolean => {
+      const said = output
+        .join('')
+        .split('\n')
+        .filter((line) => line.includes('The processes that write quotas'));
+      return addresses.every((address) => said.at(-1)?.includes(`"${address}"`) === true);
+    };
+    while (!this.both.every(knows)) {
+      if (performance.now() > deadline) throw new Error(`They do not know each other after ${KNOWN_MS_MAX} ms.`);
+      await sleep(50);
     }
   }
 

@@ -146,8 +146,7 @@ export class GrpcServer implements Drainable {
     return (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => {
       // Streams bring their requests later, one by one.
       if (call.request === UNREADABLE) this.refuse(new GrpcAnswer(call), unreadable(), callback);
-      else if (method.kind === 'raw')
-        (method.implementation as (call: unknown, callback: unknown) => void)(call, callback);
+      else if (method.kind === 'raw') tracedUntilAnswered(path, call, callback, method.implementation as RawUnary);
       else if (method.kind === 'stream')
         void this.stream(path, method, call as unknown as ServerWritableStream<unknown, unknown>);
       else if (method.kind === 'client-stream')
@@ -317,6 +316,30 @@ function traced(
   if (!tracedWork.start.hasSubscribers) return run(undefined);
   const work: TracedWork = { name: path, kind: 'request', traceparent: headerOf(metadata, 'traceparent') };
   return tracedWork.tracePromise(() => run(work), work);
+}
+
+type RawUnary = (call: ServerUnaryCall<unknown, unknown>, callback: sendUnaryData<unknown>) => void;
+
+/** Calls of Steward's own processes go on in their trace; other raw methods are the hot path, and have none. */
+function tracedUntilAnswered(
+  path: string,
+  call: ServerUnaryCall<unknown, unknown>,
+  callback: sendUnaryData<unknown>,
+  run: RawUnary,
+): void {
+  if (!tracedWork.start.hasSubscribers || !path.startsWith('/steward.internal.')) {
+    run(call, callback);
+    return;
+  }
+  const traceparent = headerOf(call.metadata, 'traceparent');
+  const work: TracedWork = { name: path, kind: 'request', traceparent };
+  tracedWork.start.runStores(work, () => {
+    run(call, (error, ...answer) => {
+      const code = error === null ? rpcCode.OK : (error.code ?? rpcCode.UNKNOWN);
+      tracedWork.asyncEnd.publish(Object.assign(work, { status: rpcCode[code] }));
+      callback(error, ...answer);
+    });
+  });
 }
 
 /** By performance.now(): when the caller of this waits no longer; undefined if it has not said. */
