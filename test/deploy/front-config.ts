@@ -9,12 +9,15 @@ const linesOf = (name: string): string[] =>
     .map((line) => line.trim().replace(/;$/, ''))
     .filter((line) => line !== '');
 
-/** As nginx decides it: words before patterns, patterns in their order; '' where nothing fits. */
-function mapped(name: string, path: string): string {
-  const rules = linesOf(name).map((line) => {
+const rulesOf = (name: string): { pattern: string; value: string }[] =>
+  linesOf(name).map((line) => {
     const [pattern = '', value = ''] = line.split(/\s+/);
     return { pattern, value: value === "''" ? '' : value };
   });
+
+/** As nginx decides it: words before patterns, patterns in their order; '' where nothing fits. */
+function mapped(name: string, path: string): string {
+  const rules = rulesOf(name);
   const exact = rules.find(({ pattern }) => pattern === path);
   const matching = rules.find(({ pattern }) => pattern.startsWith('~') && new RegExp(pattern.slice(1)).test(path));
   const otherwise = rules.find(({ pattern }) => pattern === 'default');
@@ -30,3 +33,8 @@ export const serviceOfCall = (path: string): string => mapped('rpc_service', pat
 /** The path with something that a value could be in each of its parameters. */
 export const samplePath = (path: string): string =>
   path.replaceAll(/\{(\w+)\}/g, (_, name: string) => (name === 'keyId' ? 'key_0123456789abcdef' : `some-${name}`));
+
+/** The names to which the front sends anything. */
+export const targets = [
+  ...new Set(['service', 'rpc_service'].flatMap(rulesOf).flatMap(({ value }) => (value === '' ? [] : [value]))),
+].sort();
