@@ -1,11 +1,11 @@
 export * from './auth/access.js';
 export * from './auth/principal.js';
-export * from './requests/request-context.js';
+export type { RequestContext } from './requests/request-context.js';
 export * from './tokens.js';
 export * from './requests/read-gate.js';
 export * from './auth/access-index.js';
-export * from './requests/addresses.js';
-export * from './audit/audit-form.js';
+export { addressAllowed, parseIp } from './requests/addresses.js';
+export { AuditedEvent, AuditedEventList, auditForms, auditMessage, isActOf } from './audit/audit-form.js';
 export * from './auth/auth-throttle.js';
 export * from './auth/credentials.js';
 export * from './auth/policy.js';
@@ -15,17 +15,32 @@ export * from './auth/principal-resolver.js';
 export * from './auth/requires.js';
 export * from './auth/target.js';
 export * from './auth/admitted.js';
-export { type FieldOptions, type Fault, type FieldsClass, isFieldsClass, NoFields } from './fields/field-rules.js';
-export * from './fields/fields.js';
-export * from './http/context.decorator.js';
+export { type FieldOptions } from './fields/field-rules.js';
+export {
+  BooleanField,
+  CustomField,
+  EnumField,
+  ID_PATTERN,
+  IdField,
+  IntegerField,
+  IntegerListField,
+  JsonField,
+  KeyIdField,
+  ObjectField,
+  ObjectListField,
+  refuseSecret,
+  TextField,
+  TextListField,
+  TextMapField,
+  TimeField,
+} from './fields/fields.js';
+export { Context, withoutPosition } from './http/context.decorator.js';
 export * from './http/problem.filter.js';
-export * from './http/request.pipe.js';
 export * from './http/strict-json.js';
-export * from './requests/idempotency.js';
 export * from './requests/paging.js';
-export * from './requests/problem.js';
+export { problemHeaders, problemOf, refusalOf } from './requests/problem.js';
 export * from './fields/read-fields.js';
-export * from './requests/request-contexts.js';
+export { PositionGate, RequestContexts } from './requests/request-contexts.js';
 export * from './requests/secrets-out.js';
 export * from './auth/auth.guard.js';
 export * from './auth/gatekeeper.js';
@@ -34,19 +49,18 @@ export * from './config/config.js';
 export { type KafkaConfig } from './config/kafka-config.js';
 export * from './telemetry/logger.js';
 export * from './telemetry/metrics.js';
-export * from './telemetry/readiness.js';
+export { Readiness } from './telemetry/readiness.js';
 export * from './config/secret-text.js';
-export * from './telemetry/health.controller.js';
-export * from './http/application.js';
-export * from './http/limits.js';
+export { createHttpApplication, registerRawRoutes } from './http/application.js';
+export { BULK_BODY_BYTES_MAX, HTTP_LIMITS } from './http/limits.js';
 export * from './http/ndjson.js';
-export * from './http/csv-answer.js';
+export { csvAnswer, type CsvColumns, wantsCsv } from './http/csv-answer.js';
 export * from './http/json-or-csv.js';
 export * from './http/ndjson-answer.js';
-export * from './http/route-options.js';
+export { Streamed, TakesBulkBody } from './http/route-options.js';
 export * from './http/shutdown.js';
 export { answerStrangeRequests, clientErrorHandler, type InFlightBySocket } from './http/socket-problems.js';
-export * from './http/openapi.js';
+export { documentRawPaths } from './http/openapi.js';
 export * from './internal/internal-answer.js';
 export * from './internal/internal-calls.js';
 export * from './internal/internal-door.js';
@@ -60,9 +74,7 @@ export * from './program/program.js';
 export * from './telemetry/telemetry.module.js';
 export * from './transport.module.js';
 export * from './auth/auth.module.js';
-export * from './oidc/issuers.js';
-export * from './oidc/oidc-verifier.js';
-export * from './oidc/user-id.js';
+export { clashesOf, isLoopbackHost, type OidcIssuer } from './oidc/issuers.js';
 export * from './storage/database.js';
 export * from './storage/storage.js';
 export * from './storage/storage.module.js';

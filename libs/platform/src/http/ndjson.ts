@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import { Refusal } from '#libs/eventsourcing';
 import { parseStrictJson } from './strict-json.js';
 
-export const LINE_BYTES_MAX = 64 * 1024;
+const LINE_BYTES_MAX = 64 * 1024;
 
 /** A line of a streamed body, counted from 1: its JSON, or why it is none. */
 export type NdjsonLine =

@@ -76,7 +76,7 @@ interface RouteFacts {
 }
 
 /** The OpenAPI 3.1 document of a running module graph, in an order that depends on nothing but the routes. */
-export function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
+function buildOpenApi(app: NestFastifyApplication): OpenAPIObject {
   const config = new DocumentBuilder()
     .setTitle('Steward')
     .setDescription('API keys, resource quotas and a provable event history for multi-tenant cloud platforms.')

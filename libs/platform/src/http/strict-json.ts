@@ -4,7 +4,7 @@ import { Refusal } from '#libs/eventsourcing';
 import { printableName } from '../requests/secrets-out.js';
 import { isStorable, NOT_STORABLE } from '../fields/storable-text.js';
 
-export const JSON_DEPTH_MAX = 16;
+const JSON_DEPTH_MAX = 16;
 
 /** Names that change what an object is in JavaScript. */
 const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);

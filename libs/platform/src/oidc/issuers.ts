@@ -1,7 +1,7 @@
 import { ID_PATTERN } from '../fields/fields.js';
 
 /** What Steward verifies: asymmetric signatures only, so that nothing an issuer publishes can sign. */
-export const SIGNATURE_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
+const SIGNATURE_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 export type SignatureAlgorithm = (typeof SIGNATURE_ALGORITHMS)[number];
 

@@ -13,7 +13,7 @@ export interface Problem {
   readonly errors?: readonly FieldError[];
 }
 
-export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8';
 
 const NO_ROUTE = ['NOT_FOUND', 'There is no such route; /docs shows all of them.'] as const;
 const WRONG_TYPE = [
