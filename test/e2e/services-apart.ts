@@ -34,7 +34,11 @@ export class ServicesApart {
     readonly adminToken: string,
   ) {}
 
-  static async start(): Promise<ServicesApart> {
+  /** All of them, or those that are named; each with what it alone shall know of the environment. */
+  static async start(
+    names?: readonly Name[],
+    envOf: (name: Name) => Record<string, string> = () => ({}),
+  ): Promise<ServicesApart> {
     const postgres = await startExternalPostgres();
     const { hostname, port } = new URL(postgres.url);
     const network = await TcpProxy.start({ host: hostname, port: Number(port) });
@@ -59,21 +63,16 @@ export class ServicesApart {
     const cut = new URL(postgres.url);
     cut.port = String(network.port);
     const at = (address: string) => ({ STEWARD_GRPC_PORT: address.split(':')[1] ?? '' });
-    const apart = new ServicesApart(
-      postgres,
-      network,
-      dataDir,
-      {
-        keys1: { ...shared, ...at(keys1) },
-        keys2: { ...shared, ...at(keys2), STEWARD_DATABASE_URL: cut.href },
-        quotas: { ...shared, ...at(quotas) },
-        tenancy: { ...shared, STEWARD_QUOTAS_GRPC_URL: quotas },
-        audit: shared,
-        projector: { STEWARD_DATABASE_URL: postgres.url },
-      },
-      adminToken,
-    );
-    await Promise.all((Object.keys(apart.env) as Name[]).map((name) => apart.begin(name)));
+    const env = {
+      keys1: { ...shared, ...at(keys1), ...envOf('keys1') },
+      keys2: { ...shared, ...at(keys2), STEWARD_DATABASE_URL: cut.href, ...envOf('keys2') },
+      quotas: { ...shared, ...at(quotas), ...envOf('quotas') },
+      tenancy: { ...shared, STEWARD_QUOTAS_GRPC_URL: quotas, ...envOf('tenancy') },
+      audit: { ...shared, ...envOf('audit') },
+      projector: { STEWARD_DATABASE_URL: postgres.url, ...envOf('projector') },
+    };
+    const apart = new ServicesApart(postgres, network, dataDir, env, adminToken);
+    await Promise.all((names ?? (Object.keys(env) as Name[])).map((name) => apart.begin(name)));
     return apart;
   }
 

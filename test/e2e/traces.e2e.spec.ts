@@ -1,11 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { freePorts, StewardProcess } from '#libs/testing';
-import { ownerAmong } from '../../services/quotas/src/forwarding/owner-among.js';
-import { TwoStewards } from '../fault/two-stewards.js';
+import { StewardProcess } from '#libs/testing';
 import { ReflectedClient } from './reflected-client.js';
+import { ServicesApart } from './services-apart.js';
 import { aCaller, SpanCollector, spanNamed } from './span-collector.js';
 
 describe('Traces, with the preload', () => {
@@ -71,85 +66,71 @@ describe('Traces, with the preload', () => {
   });
 });
 
-describe('Traces over two processes, each with the preload', () => {
+describe('Traces over services apart, each with the preload', () => {
   let collector: SpanCollector;
-  let pair: TwoStewards;
-  let folder: string;
-  let addresses: string[];
+  let apart: ServicesApart;
 
   beforeAll(async () => {
     collector = await SpanCollector.start();
-    folder = mkdtempSync(join(tmpdir(), 'steward-traces-'));
-    const internalKey = join(folder, 'internal.key');
-    writeFileSync(internalKey, randomBytes(32));
-    const ports = await freePorts(2);
-    addresses = ports.map((port) => `127.0.0.1:${port}`);
-    const env = (service: string, own: 0 | 1): Record<string, string> => ({
-      ...collector.envOf(service),
-      STEWARD_GRPC_PORT: String(ports[own]),
-      STEWARD_QUOTAS_PEERS: [addresses[own], ...addresses].join(','),
-      STEWARD_INTERNAL_KEY_FILE: internalKey,
-    });
-    // The first has every lease by the time the second starts: it alone projects and reacts.
-    pair = await TwoStewards.start([env('leader', 0), env('server', 1)]);
-    await pair.made('POST', '/v1/tenants', { id: 'acme', name: 'Acme' });
+    apart = await ServicesApart.start(['keys1', 'tenancy', 'projector'], (name) => collector.envOf(name));
+    await apart.made('tenancy', 'POST', '/v1/tenants', { body: { id: 'acme', name: 'Acme' } });
   });
   afterAll(async () => {
-    await pair.stop();
+    await apart.stop();
     await collector.stop();
-    rmSync(folder, { recursive: true });
   });
 
-  /** A request to the second process, in a trace of its own; answers the trace once it holds spans of these names. */
+  /** A request to the tenancy service by a caller with a trace; answers the trace once it holds spans of these names. */
   async function traceOf(method: string, path: string, body: unknown, names: readonly string[]) {
     const caller = aCaller();
-    const { status } = await pair.both[1].call(method, path, { body, headers: caller.headers });
-    expect(status).toBeLessThan(300);
-    return collector.trace(names, caller.traceId);
+    await apart.made('tenancy', method, path, { body, headers: caller.headers });
+    const spans = await collector.trace(names, caller.traceId);
+    return names.map((name) => spanNamed(spans, name));
   }
 
-  it('a request to one is one trace through command and append there and the projection in the other', async () => {
-    const names = ['POST /v1/tenants/:tenantId/projects', 'command CreateProject', 'append', 'project tenancy'];
-    const spans = await traceOf('POST', '/v1/tenants/acme/projects', { id: 'GOV1', name: 'Weather' }, names);
-    const [request, command, append, projection] = names.map((name) => spanNamed(spans, name));
-    expect([request, command, append, projection].map((span) => span?.service)).toEqual([
-      'server',
-      'server',
-      'server',
-      'leader',
+  it('a request is one trace from the service asked to that which knows the caller, and to the projector', async () => {
+    const [request, asked, command, append, projection] = await traceOf(
+      'POST',
+      '/v1/tenants/acme/projects',
+      { id: 'GOV1', name: 'Weather' },
+      [
+        'POST /v1/tenants/:tenantId/projects',
+        '/steward.internal.v1.CredentialService/Authenticate',
+        'command CreateProject',
+        'append',
+        'project tenancy',
+      ],
+    );
+    expect([request, asked, command, append, projection].map((span) => span?.service)).toEqual([
+      'tenancy',
+      'keys1',
+      'tenancy',
+      'tenancy',
+      'projector',
     ]);
-    expect(command?.parentSpanId).toBe(request?.spanId);
+    expect([asked?.parentSpanId, command?.parentSpanId]).toEqual([request?.spanId, request?.spanId]);
     expect([append?.parentSpanId, projection?.parentSpanId]).toEqual([command?.spanId, command?.spanId]);
   });
 
-  it('what the other’s reactor does about it belongs to the same trace', async () => {
-    await pair.made('PUT', '/v1/projects/GOV1/members/ada', { role: 'tenant_user' });
-    await pair.made('POST', '/v1/projects/GOV1/keys', { owner: { type: 'user', id: 'ada' } });
-    const names = ['command RemoveMember', 'react key-offboarding', 'command OffboardKey', 'project key-list'];
-    const spans = await traceOf('DELETE', '/v1/projects/GOV1/members/ada?disposition=orphan', undefined, names);
-    const [removal, reaction, command, projection] = names.map((name) => spanNamed(spans, name));
-    expect(reaction?.parentSpanId).toBe(removal?.spanId);
-    expect(command?.parentSpanId).toBe(reaction?.spanId);
-    expect([reaction?.service, command?.service, projection?.service]).toEqual(['leader', 'leader', 'leader']);
-  });
-
-  it('a command that is forwarded to the owner of its project goes on in the trace of its request', async () => {
-    await pair.knowEachOther(addresses);
-    const ids = Array.from({ length: 100 }, (_, n) => `QUOTA${n}`);
-    const id = ids.find((one) => ownerAmong(one, addresses) === addresses[0]);
-    await pair.made('POST', '/v1/tenants/acme/projects', { id, name: 'Tides' });
-    const forwarded = '/steward.internal.v1.QuotaOwnerService/Execute';
-    const path = `/v1/projects/${id ?? ''}/quotas/freeze`;
-    const spans = await traceOf('POST', path, { mode: 'hold' }, [
-      'POST /v1/projects/:projectId/quotas/freeze',
-      forwarded,
-      'command FreezeQuota',
-      'append',
+  it('what another service’s reactor does about an event belongs to the trace of the event', async () => {
+    await apart.made('tenancy', 'PUT', '/v1/projects/GOV1/members/ada', { body: { role: 'tenant_user' } });
+    await apart.made('keys1', 'POST', '/v1/projects/GOV1/keys', { body: { owner: { type: 'user', id: 'ada' } } });
+    const [removal, reaction, command, projection] = await traceOf(
+      'DELETE',
+      '/v1/projects/GOV1/members/ada?disposition=orphan',
+      undefined,
+      ['command RemoveMember', 'react key-offboarding', 'command OffboardKey', 'project key-list'],
+    );
+    expect([removal, reaction, command, projection].map((span) => span?.service)).toEqual([
+      'tenancy',
+      'keys1',
+      'keys1',
+      'projector',
     ]);
-    const execute = spanNamed(spans, forwarded);
-    const command = spanNamed(spans, 'command FreezeQuota');
-    expect(execute.parentSpanId).toBe(spanNamed(spans, 'POST /v1/projects/:projectId/quotas/freeze').spanId);
-    expect([execute.service, command.service]).toEqual(['leader', 'leader']);
-    expect(command.parentSpanId).toBe(execute.spanId);
+    expect([reaction?.parentSpanId, command?.parentSpanId, projection?.parentSpanId]).toEqual([
+      removal?.spanId,
+      reaction?.spanId,
+      command?.spanId,
+    ]);
   });
 });
