@@ -15,7 +15,7 @@ import {
   TextMapField,
   TimeField,
 } from '#libs/platform';
-import { isLimit } from './domain/catalogue.js';
+import { hasFormOfLimit } from './domain/catalogue.js';
 import type { CommitReservation, LimitWish, RequestMode } from './domain/commands.js';
 
 /** Every request of quotas. Amounts are integers in base units; a GPU is 1,000 milliGpu. */
@@ -54,7 +54,7 @@ const AmountField = (): PropertyDecorator =>
 
 const LimitField = (options: FieldOptions = {}): PropertyDecorator =>
   CustomField(
-    (value) => (isLimit(value) ? undefined : 'must be an integer from 0 or "unlimited"'),
+    (value) => (hasFormOfLimit(value) ? undefined : 'must be an integer from 0 or "unlimited"'),
     limitSchema,
     options,
   );
@@ -62,7 +62,7 @@ const LimitField = (options: FieldOptions = {}): PropertyDecorator =>
 const LimitWishField = (): PropertyDecorator =>
   CustomField(
     (value) =>
-      value === 'inherit' || isLimit(value) ? undefined : 'must be an integer from 0, "unlimited" or "inherit"',
+      value === 'inherit' || hasFormOfLimit(value) ? undefined : 'must be an integer from 0, "unlimited" or "inherit"',
     wishSchema,
   );
 

@@ -55,6 +55,7 @@ it.each([
   ['VALIDATION', { unit: 'furlong' }],
   ['VALIDATION', { defaultProjectLimit: -1 }],
   ['VALIDATION', { defaultMemberLimit: 0.5 }],
+  ['AMOUNT_OVERFLOW', { defaultMemberLimit: 1e300 }],
   ['VERSION_CONFLICT', { ifMatch: 3 }],
   ['UNIT_FIXED', { service: 'container-compute', resource: 'gpu', unit: 'count' }],
 ] as const)('is refused with %s: %j', (code, more) => {

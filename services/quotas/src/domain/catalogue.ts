@@ -95,8 +95,16 @@ export interface SetCatalogueResource {
   readonly ifMatch?: number | undefined;
 }
 
-export const isLimit = (value: unknown): value is QuotaLimit =>
-  value === 'unlimited' || (Number.isSafeInteger(value) && (value as number) >= 0);
+/** True of what has the form of a limit; one that is too large has a code of its own, which the rules tell. */
+export const hasFormOfLimit = (value: unknown): value is QuotaLimit =>
+  value === 'unlimited' || (Number.isInteger(value) && (value as number) >= 0);
+
+/** Throws VALIDATION, or AMOUNT_OVERFLOW beyond 2^53-1. */
+export function holdLimit(field: string, value: unknown, form = 'an integer from 0 or "unlimited"'): void {
+  if (!hasFormOfLimit(value)) throw wrongField(field, `must be ${form}`);
+  if (value !== 'unlimited' && !Number.isSafeInteger(value))
+    throw wrongField(field, 'is beyond 2^53-1', 'AMOUNT_OVERFLOW');
+}
 
 function decide(command: SetCatalogueResource, catalogue: Catalogue): QuotaCatalogueEvent[] {
   const { service, resource, unit, defaultProjectLimit, defaultMemberLimit } = command;
@@ -106,9 +114,8 @@ function decide(command: SetCatalogueResource, catalogue: Catalogue): QuotaCatal
   ] as const)
     if (!NAME.test(name)) throw wrongField(field, 'must be 1 to 63 of a-z, 0-9, dot, underscore, hyphen');
   if (!(units as readonly string[]).includes(unit)) throw wrongField('unit', `must be one of ${units.join(', ')}`);
-  if (!isLimit(defaultProjectLimit))
-    throw wrongField('defaultProjectLimit', 'must be an integer from 0 or "unlimited"');
-  if (!isLimit(defaultMemberLimit)) throw wrongField('defaultMemberLimit', 'must be an integer from 0 or "unlimited"');
+  holdLimit('defaultProjectLimit', defaultProjectLimit);
+  holdLimit('defaultMemberLimit', defaultMemberLimit);
   const before = resourceOf(catalogue, command);
   if (command.ifMatch !== undefined && command.ifMatch !== (before?.revision ?? 0))
     throw new Refusal('VERSION_CONFLICT', `The version is ${before?.revision ?? 0}, not ${command.ifMatch}.`);

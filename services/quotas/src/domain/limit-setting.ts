@@ -1,6 +1,6 @@
 import type { QuotaLimit } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
-import { isLimit, knownResource } from './catalogue.js';
+import { holdLimit, knownResource } from './catalogue.js';
 import type {
   BulkAnswer,
   BulkSetQuota,
@@ -32,8 +32,7 @@ function holdVersion(ifMatch: number | undefined, version: number): void {
 type Name = Pick<LimitWish, 'scope' | 'service' | 'resource'>;
 
 function holdWish({ limit, soft }: LimitWish): void {
-  if (limit !== 'inherit' && !isLimit(limit))
-    throw wrongField('limit', 'must be an integer from 0 to 2^53-1, "unlimited" or "inherit"');
+  if (limit !== 'inherit') holdLimit('limit', limit, 'an integer from 0 to 2^53-1, "unlimited" or "inherit"');
   if (soft === null) return;
   if (limit === 'inherit') throw wrongField('soft', 'cannot be set where the limit is inherited');
   if (!Number.isInteger(soft) || soft < 0 || soft > (limit === 'unlimited' ? AMOUNT_MAX : limit))
