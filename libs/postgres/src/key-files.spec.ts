@@ -35,6 +35,12 @@ describe('The key files', () => {
     expect(Object.keys(kek)).toEqual(['current', 'keys', 'installationKey']);
   });
 
+  it('are one without the peppers, where the process is to hold none', async () => {
+    const made = await loadOrCreateKeyFiles({ ...options(true), pepperFile: undefined });
+    expect(made.peppers).toBeUndefined();
+    expect(await readdir(join(folder, 'keys'))).toEqual(['kek.json']);
+  });
+
   it('are never made for a store that is not empty', async () => {
     await expect(loadOrCreateKeyFiles(options(false))).rejects.toMatchObject({
       name: 'KeyFileMismatch',

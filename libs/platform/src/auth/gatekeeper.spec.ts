@@ -29,6 +29,19 @@ describe('a credential', () => {
     expect(follower.headReads).toBe(0);
   });
 
+  it('that the keys service has refused at the store’s head is not asked for again', async () => {
+    const { admit, follower, keys } = steward();
+    keys.byToken.set('stw_gone', { ok: false, code: 'REVOKED', isFinal: true });
+    expect(await refusal(admit('stw_gone'))).toBe('UNAUTHENTICATED');
+    expect([keys.asked, follower.headReads]).toEqual([[false], 0]);
+  });
+
+  it('that memory would refuse is asked for again as it stands at the store’s head', async () => {
+    const { admit, keys } = steward();
+    expect(await refusal(admit('stw_unknown'))).toBe('UNAUTHENTICATED');
+    expect(keys.asked).toEqual([false, true]);
+  });
+
   it('that memory permits passes without a look at the store', async () => {
     const { admit, follower } = steward();
     const { principal, target, access } = await admit('stw_alice');

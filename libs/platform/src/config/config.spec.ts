@@ -161,6 +161,27 @@ describe('loadConfig', () => {
     ]);
   });
 
+  it('takes the addresses of services that run apart, and needs the internal key beside them', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
+    const key = join(folder, 'key');
+    writeFileSync(key, 'k'.repeat(32));
+    for (const [name, field] of [
+      ['STEWARD_KEYS_GRPC_URL', 'keysGrpcUrls'],
+      ['STEWARD_QUOTAS_GRPC_URL', 'quotasGrpcUrls'],
+    ] as const) {
+      const config = loadConfig({ [name]: 'keys-1:50051, [::1]:7,keys-1:50051', STEWARD_INTERNAL_KEY_FILE: key });
+      expect(config[field]).toEqual(['keys-1:50051', '[::1]:7']);
+      expect(inspect(config)).not.toContain('kkkk');
+      expect(problemsOf({ [name]: 'keys-1:50051' })).toEqual([`${name} needs STEWARD_INTERNAL_KEY_FILE beside it.`]);
+      for (const wrong of ['keys-1', 'http://keys-1:5', ','])
+        expect(problemsOf({ [name]: wrong, STEWARD_INTERNAL_KEY_FILE: key })).toEqual([
+          `${name} must be a list of host:port, parted by commas.`,
+        ]);
+    }
+    expect(loadConfig({})).toMatchObject({ keysGrpcUrls: [], quotasGrpcUrls: [], internalKey: undefined });
+    rmSync(folder, { recursive: true });
+  });
+
   it('takes the peers of the quotas with their key, and names what is wrong with them', () => {
     const folder = mkdtempSync(join(tmpdir(), 'steward-config-'));
     const [key, short] = [join(folder, 'key'), join(folder, 'short')];

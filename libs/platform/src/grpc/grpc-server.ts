@@ -308,9 +308,9 @@ export class GrpcServer implements Drainable {
 }
 
 /** Tells of the call to whoever makes traces. */
-function traced(
+export function traced(
   path: string,
-  { metadata }: ServerUnaryCall<unknown, unknown>,
+  { metadata }: Pick<ServerUnaryCall<unknown, unknown>, 'metadata'>,
   run: (work: TracedWork | undefined) => Promise<void>,
 ): Promise<void> {
   if (!tracedWork.start.hasSubscribers) return run(undefined);

@@ -4,7 +4,7 @@ import type { Clock } from '#libs/eventsourcing';
 import type { Principal } from '../auth/principal.js';
 import type { AppConfig } from '../config/config.js';
 import { rawUnary } from '../grpc/grpc-methods.js';
-import { deadlineMsOf, GrpcServer } from '../grpc/grpc-server.js';
+import { deadlineMsOf, GrpcServer, traced } from '../grpc/grpc-server.js';
 import { refusalOf } from '../requests/problem.js';
 import type { Logger } from '../telemetry/logger.js';
 import { CLOCK, CONFIG, LOGGER } from '../tokens.js';
@@ -18,6 +18,13 @@ export interface ReceivedCall {
   readonly principal: Principal | null;
   /** By performance.now(); undefined where the caller waits for ever. */
   readonly deadlineMs: number | undefined;
+}
+
+interface Served {
+  readonly tokens: InternalTokens;
+  readonly method: InternalMethod;
+  readonly to: string;
+  readonly handle: (call: ReceivedCall) => Promise<unknown>;
 }
 
 /** Answers other processes of this installation, and nobody else. */
@@ -44,15 +51,15 @@ export class InternalDoor {
     if (tokens === undefined) return;
     const name = method.method.charAt(0).toLowerCase() + method.method.slice(1);
     this.grpc.addService(method.protoFile, method.service, {
-      [name]: rawUnary((call, callback) => void this.answer(tokens, method, to, handle, call, callback)),
+      [name]: rawUnary(
+        (call, callback) =>
+          void traced(`/${nameOf(method)}`, call, () => this.answer({ tokens, method, to, handle }, call, callback)),
+      ),
     });
   }
 
   private async answer(
-    tokens: InternalTokens,
-    method: InternalMethod,
-    to: string,
-    handle: (call: ReceivedCall) => Promise<unknown>,
+    { tokens, method, to, handle }: Served,
     call: ServerUnaryCall<unknown, unknown>,
     callback: sendUnaryData<unknown>,
   ): Promise<void> {

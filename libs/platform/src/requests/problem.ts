@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common';
 import { errorCodes, type ErrorCode } from '#libs/contracts';
 import { asRefusal, type FieldError, Refusal } from '#libs/eventsourcing';
+import { isTableMissing } from '#libs/postgres';
 
 /** RFC 9457. `code` is for programs, `detail` for people, `requestId` for the log. */
 export interface Problem {
@@ -48,9 +49,13 @@ const statusCodes: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   503: ['OVERLOADED', 'Try again.'],
 };
 
+/** Where projections are run by another process, its first start may come after the first read. */
+const notMadeYet = (): Refusal =>
+  new Refusal('PROJECTION_LAG', 'The read model has not been made yet.', { retryAfterSeconds: 1 });
+
 /** The refusal that an error amounts to; INTERNAL for what nobody expected, whose message stays here. */
 export function refusalOf(error: unknown): Refusal {
-  const known = asRefusal(error);
+  const known = isTableMissing(error) ? notMadeYet() : asRefusal(error);
   if (known instanceof Refusal) return known;
   const { code, statusCode, cause } = (error ?? {}) as { code?: unknown; statusCode?: unknown; cause?: unknown };
   const byCode = typeof code === 'string' ? fastifyCodes[code] : undefined;

@@ -18,7 +18,7 @@ import { KeyVerifier } from './key-verifier.js';
 @Injectable()
 export class CredentialsGrpc implements OnModuleInit {
   constructor(
-    private readonly door: InternalDoor,
+    @Inject(InternalDoor) private readonly door: Pick<InternalDoor, 'serve'>,
     private readonly verifier: KeyVerifier,
     @Inject(IndexFollower) private readonly follower: Pick<IndexFollower, 'stalenessMs'>,
     @Inject(CONFIG) private readonly config: Pick<AppConfig, 'verifyStalenessMaxMs'>,

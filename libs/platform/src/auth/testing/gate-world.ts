@@ -13,7 +13,11 @@ class Keys extends CredentialVerifier implements KeyDirectory {
   readonly byToken = new Map<string, Authentication>();
   readonly byId = new Map<string, KeyEntry>();
 
-  authenticate(token: string): Authentication {
+  /** Of each question, whether it asked for what holds at the store's head. */
+  readonly asked: boolean[] = [];
+
+  authenticate(token: string, _ip: string | null, atHead: boolean): Authentication {
+    this.asked.push(atHead);
     return this.byToken.get(token) ?? { ok: false, code: token.startsWith('stw_') ? 'NOT_FOUND' : 'MALFORMED' };
   }
 
