@@ -2,6 +2,7 @@ import pg from 'pg';
 import { OutcomeUnknown, StoreUnavailable, WrongExpectedRevision } from '#libs/eventsourcing';
 import { TcpProxy } from '#libs/testing';
 import { appendOf, fill, newEvent, newStream, readFrom } from '../../eventsourcing/src/testing/contract-item.js';
+import { batchParameters, sendBatch } from './append-batch.js';
 import { MAILBOX_MAX } from './append-queue.js';
 import { isAppendOnlyByGrant, migrate } from './migrate.js';
 import { PostgresEventStore, type PostgresEventStoreOptions } from './postgres-event-store.js';
@@ -194,6 +195,22 @@ describe('the ledger in the database', () => {
       for (const change of changes.slice(0, 3)) await expect(client.query(change)).rejects.toThrow(/append-only/);
       expect(await isAppendOnlyByGrant(client)).toBe(false);
     });
+  });
+
+  it('takes events from the program before traces, and gives back no text that is no trace context', async () => {
+    const stream = newStream();
+    const program = new pg.Client(ledger.program);
+    await program.connect();
+    const before = batchParameters([appendOf(stream, 0)]).slice(0, 15);
+    const marks = before.map((_, n) => `$${n + 1}`).join();
+    await program.query(`select * from ledger.append_batch(${marks})`, before);
+    await sendBatch(program, [appendOf(stream, 1, newEvent('1', { traceparent: 'hunter2' }))], 5_000);
+    await program.end();
+    const read = await open().readStream(stream);
+    expect(read.map(({ revision, traceparent }) => [revision, traceparent])).toEqual([
+      [1, undefined],
+      [2, undefined],
+    ]);
   });
 
   it('is migrated once, however often and by however many at once', async () => {
