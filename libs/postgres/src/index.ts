@@ -21,7 +21,7 @@ export * from './projections/projection-runner.js';
 export * from './projections/rebuild.js';
 export * from './reactors/reactor-host.js';
 export { type ReactorState } from './reactors/reactor-runner.js';
-export { RelayCheckpoint, RelayDeposed } from './relays/relay-checkpoint.js';
+export { forgetRelays, RelayCheckpoint, RelayDeposed } from './relays/relay-checkpoint.js';
 export { DataKeyShredder, type ShredderOptions } from './data-key-shredder.js';
 export { writeDurably } from './durable-file.js';
 export { type DataKeyState, FullRead } from './full-read.js';

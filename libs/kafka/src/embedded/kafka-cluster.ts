@@ -34,6 +34,8 @@ export interface KafkaOptions {
  * only. Its ports are others at each start.
  */
 export class KafkaCluster {
+  /** True where no broker had data yet. */
+  isNew = false;
   private readonly processes = new Map<number, ChildProcess>();
   private readonly hanging = new Set<number>();
   private readonly logs = new Map<number, string>();
@@ -148,6 +150,7 @@ export class KafkaCluster {
       await writeFile(this.settingsFile(member.nodeId), settingsOf(member, this.members, this.folder, secured));
     const formatted = join(this.folder, FORMATTED);
     if (existsSync(formatted)) return;
+    this.isNew = true;
     for (const name of await readdir(this.folder))
       if (/^\d+$/.test(name)) await rm(join(this.folder, name), { recursive: true });
     await this.format();

@@ -9,6 +9,11 @@ export class RelayDeposed extends Error {
   }
 }
 
+/** For a Kafka that is new: every relay begins anew. None may run meanwhile. */
+export async function forgetRelays(database: Pick<Database, 'query'>): Promise<void> {
+  await database.query('delete from projections.relays');
+}
+
 /** The place of one relay in the database, written under the epoch of its lease only. */
 export class RelayCheckpoint {
   constructor(

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { ConfigError, createLogger, loadConfig } from '#libs/platform';
+import { ConfigError, createLogger, loadConfig, orExplain } from '#libs/platform';
 import { Front } from './front.js';
 import type { Replica } from './replicas.js';
 
@@ -15,24 +15,26 @@ function readService(text: string): [string, Replica[]] {
   return [service, replicas];
 }
 
-const list = { type: 'string', multiple: true } as const;
-const { values } = parseArgs({ options: { service: list, watch: list } });
-const config = loadConfig(process.env);
-const logger = createLogger({ level: config.logLevel, name: 'front' });
-const front = await Front.start({
-  config,
-  services: Object.fromEntries((values.service ?? []).map(readService)),
-  watched: Object.fromEntries((values.watch ?? []).map(readService)),
-  logger,
-});
-
-const stopping = new AbortController();
-for (const signal of ['SIGTERM', 'SIGINT'] as const)
-  process.on(signal, () => {
-    if (stopping.signal.aborted) return;
-    stopping.abort();
-    void front.stop().finally(() => process.exit(0));
+await orExplain(async () => {
+  const list = { type: 'string', multiple: true } as const;
+  const { values } = parseArgs({ options: { service: list, watch: list } });
+  const config = loadConfig(process.env);
+  const logger = createLogger({ level: config.logLevel, name: 'front' });
+  const front = await Front.start({
+    config,
+    services: Object.fromEntries((values.service ?? []).map(readService)),
+    watched: Object.fromEntries((values.watch ?? []).map(readService)),
+    logger,
   });
-await front.learned;
-if (!stopping.signal.aborted)
-  logger.info({ service: 'front', http: front.url, docs: `${front.url}/docs` }, 'Steward is ready');
+
+  const stopping = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      if (stopping.signal.aborted) return;
+      stopping.abort();
+      void front.stop().finally(() => process.exit(0));
+    });
+  await front.learned;
+  if (!stopping.signal.aborted)
+    logger.info({ service: 'front', http: front.url, docs: `${front.url}/docs` }, 'Steward is ready');
+});
