@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { v7 as uuidV7 } from 'uuid';
 import { ServicesApart, STALENESS_MS_MAX, until } from './services-apart.js';
 
@@ -81,6 +83,15 @@ describe('services apart', () => {
     expect(checks.projections.projections.find(({ name }) => name === 'tenancy')?.state).toBe('elsewhere');
   });
 
+  it('go on with the read models where one projector is killed', async () => {
+    await apart.kill('projector');
+    const made = await apart.made('tenancy', 'PUT', '/v1/projects/P1/members/cyd', { body: { role: 'tenant_user' } });
+    const headers = { 'steward-position': made.headers.get('steward-position') ?? '' };
+    const list = () => apart.call('tenancy', 'GET', '/v1/projects/P1/members', { headers });
+    const listed = await until('the other has taken over', list, ({ status }) => status === 200, 20_000);
+    expect(JSON.stringify(listed.body)).toContain('"cyd"');
+  });
+
   it('show the auditor the history of all of them, and a key’s owner the own part', async () => {
     const all = await apart.made('audit', 'GET', '/v1/audit/events?projectId=P1&limit=200');
     const types = (all.body as { data: { type: string }[] }).data.map(({ type }) => type);
@@ -139,10 +150,25 @@ describe('services apart', () => {
     );
   });
 
+  it('count failed credentials where the request came in, and nowhere else', async () => {
+    const wrong = async (name: 'quotas' | 'keys1') =>
+      (await apart.call(name, 'GET', '/v1/whoami', { token: 'stw_live_nonsense' })).status;
+    for (let n = 0; n < 30; n += 1) await wrong('quotas');
+    expect([await wrong('quotas'), await wrong('keys1')]).toEqual([429, 401]);
+    expect((await apart.call('quotas', 'GET', '/v1/whoami', { token: secret })).status).toBe(200);
+  });
+
   it('change nothing where the quotas cannot tell what a member uses', async () => {
     await apart.end('quotas');
     const left = await apart.call('tenancy', 'DELETE', '/v1/projects/P1/members/ada?disposition=block');
     expect([left.status, left.body]).toMatchObject([503, { code: 'QUOTAS_UNAVAILABLE' }]);
     expect((await apart.call('tenancy', 'GET', '/v1/projects/P1/members/ada')).body).toMatchObject({ userId: 'ada' });
+  });
+
+  it('hold no pepper but in the keys service, and tell no secret', () => {
+    expect(existsSync(join(apart.dataDir, 'no-pepper-here.json'))).toBe(false);
+    const said = apart.said.flat().join('');
+    expect(said).toContain('Steward is ready');
+    for (const text of [secret, apart.adminToken]) expect(said).not.toContain(text);
   });
 });

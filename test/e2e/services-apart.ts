@@ -8,28 +8,30 @@ import {
   type CallOptions,
   type ExternalPostgres,
   freePorts,
+  type ServiceName,
   startExternalPostgres,
   StewardProcess,
   TcpProxy,
 } from '#libs/testing';
 import { runCli } from './run-cli.js';
 
-export type Name = 'keys1' | 'keys2' | 'quotas' | 'tenancy' | 'audit' | 'projector';
+export type Name = 'keys1' | 'keys2' | 'quotas' | 'tenancy' | 'audit' | 'projector' | 'projector2';
 
-const serviceOf = (name: Name) =>
-  (name.startsWith('keys') ? 'keys' : name) as 'keys' | Exclude<Name, 'keys1' | 'keys2'>;
+const serviceOf = (name: Name): ServiceName => name.replace(/\d$/, '') as ServiceName;
 
 /** How old a replica's view of the keys may be, ms. */
 export const STALENESS_MS_MAX = 3_000;
 
-/** Every service in a process of its own on one PostgreSQL, the keys in two, the second by a network that can fail. */
+/** Every service in processes of its own on one PostgreSQL; the second of the keys reaches it by a network that can fail. */
 export class ServicesApart {
   readonly running = new Map<Name, StewardProcess>();
+  /** What all of them have said, also those that have ended. */
+  readonly said: string[][] = [];
 
   private constructor(
     private readonly postgres: ExternalPostgres,
     readonly network: TcpProxy,
-    private readonly dataDir: string,
+    readonly dataDir: string,
     private readonly env: Readonly<Record<Name, Record<string, string>>>,
     readonly adminToken: string,
   ) {}
@@ -70,6 +72,7 @@ export class ServicesApart {
       tenancy: { ...shared, STEWARD_QUOTAS_GRPC_URL: quotas, ...envOf('tenancy') },
       audit: { ...shared, ...envOf('audit') },
       projector: { STEWARD_DATABASE_URL: postgres.url, ...envOf('projector') },
+      projector2: { STEWARD_DATABASE_URL: postgres.url, ...envOf('projector2') },
     };
     const apart = new ServicesApart(postgres, network, dataDir, env, adminToken);
     await Promise.all((names ?? (Object.keys(env) as Name[])).map((name) => apart.begin(name)));
@@ -77,12 +80,14 @@ export class ServicesApart {
   }
 
   async begin(name: Name): Promise<void> {
-    // Only the keys service is given a folder in which peppers stand.
     const service = serviceOf(name);
-    const kek = { STEWARD_KEK_FILE: join(this.dataDir, 'kek.json') };
-    const apart = service === 'keys' ? {} : { STEWARD_PEPPER_FILE: join(this.dataDir, 'no-such-pepper.json') };
-    const env = { ...this.env[name], ...kek, ...apart };
-    this.running.set(name, await StewardProcess.start({ service, dataDir: this.dataDir, env }));
+    // Only the keys service is told where the peppers are.
+    const pepper = service === 'keys' ? 'pepper.json' : 'no-pepper-here.json';
+    const env = { ...this.env[name], STEWARD_PEPPER_FILE: join(this.dataDir, pepper) };
+    const begun = StewardProcess.spawn({ service, dataDir: this.dataDir, env });
+    this.said.push(begun.output);
+    this.running.set(name, begun);
+    await begun.ready();
   }
 
   of(name: Name): StewardProcess {
@@ -95,6 +100,13 @@ export class ServicesApart {
     const process = this.of(name);
     this.running.delete(name);
     return process.stop();
+  }
+
+  async kill(name: Name): Promise<void> {
+    const process = this.of(name);
+    this.running.delete(name);
+    process.signal('SIGKILL');
+    await process.exited();
   }
 
   call(name: Name, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
