@@ -83,6 +83,7 @@ describe('Services apart', () => {
       print: (text) => printed.push(text),
       tell: (text) => printed.push(text),
       rewrites: false,
+      isAttended: false,
       signal: new AbortController().signal,
     });
     expect({ code, printed: printed.join() }).toEqual({

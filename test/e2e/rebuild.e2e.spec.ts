@@ -43,6 +43,7 @@ describe(`a rebuild of every read model with ${EVENTS} events and writes going o
       print: (text) => printed.push(text),
       tell: (text) => printed.push(text),
       rewrites: false,
+      isAttended: false,
       signal: new AbortController().signal,
     });
 

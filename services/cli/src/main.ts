@@ -13,6 +13,7 @@ process.exitCode = await runSteward(process.argv.slice(2), {
   env: process.env,
   print: (text) => process.stdout.write(`${text}\n`),
   tell: (text) => process.stderr.write(text),
+  isAttended: process.stdout.isTTY,
   rewrites: process.stderr.isTTY,
   signal: interrupted.signal,
 });

@@ -19,6 +19,7 @@ async function steward(args: readonly string[], env: Record<string, string> = {}
     print: (text) => printed.push(text),
     tell: (text) => told.push(text),
     rewrites: false,
+    isAttended: false,
     signal: new AbortController().signal,
   });
   return { code, printed: printed.join('\n'), told: told.join('') };

@@ -13,6 +13,8 @@ export interface Terminal {
   readonly print: (text: string) => void;
   /** Progress and errors, apart from results; as it is. */
   readonly tell: (text: string) => void;
+  /** True where a person reads what is printed. */
+  readonly isAttended: boolean;
   /** True where `tell` may rewrite its line. */
   readonly rewrites: boolean;
   /** Aborts on Ctrl-C. */

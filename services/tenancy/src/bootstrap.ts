@@ -15,7 +15,7 @@ const UNDONE_FILE = 'bootstrap-admin.undone';
 const RECOVERIES_MAX = 1_000;
 
 /** Where the key goes besides its file: the terminal itself and never a logger. */
-export type Print = (text: string) => void;
+export type Print = (text: string, keyFile: string) => void;
 
 const toTerminal: Print = (text) => process.stdout.write(text);
 
@@ -99,7 +99,7 @@ export class AdminBootstrap {
   private async show(token: string, print: Print): Promise<void> {
     const path = join(this.config.dataDir, KEY_FILE);
     await writeDurably(path, `${token}\n`, 0o600);
-    print(`\nThe administrator's key, shown this once and kept in ${path}:\n\n    ${token}\n\n`);
+    print(`\nThe administrator's key, shown this once and kept in ${path}:\n\n    ${token}\n\n`, path);
   }
 }
 

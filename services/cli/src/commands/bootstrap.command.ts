@@ -3,6 +3,10 @@ import { administratorsOf } from '../administrators.js';
 import { withStore } from '../session.js';
 import type { Terminal } from '../terminal.js';
 
+/** It runs in containers too, and what these print is kept by whoever keeps their logs. */
+export const keyWords = (isAttended: boolean, text: string, keyFile: string): string =>
+  isAttended ? text.replace(/\n$/, '') : `The administrator's key is in ${keyFile}.`;
+
 export function addBootstrap(admin: Command, terminal: Terminal): void {
   admin
     .command('bootstrap')
@@ -11,8 +15,8 @@ export function addBootstrap(admin: Command, terminal: Terminal): void {
       const isMade = await withStore(
         terminal,
         async (session) =>
-          (await administratorsOf(session)).ensureBootstrap((text) => {
-            terminal.print(text.replace(/\n$/, ''));
+          (await administratorsOf(session)).ensureBootstrap((text, keyFile) => {
+            terminal.print(keyWords(terminal.isAttended, text, keyFile));
           }),
         { makesStore: true },
       );
