@@ -23,7 +23,7 @@ const EVENTS = 20_000;
 const STREAMS = 500;
 const EVENTS_AN_APPEND = 4;
 /** A page of the relay. */
-const PAGE_EVENTS = 1_000;
+const PAGE_EVENTS = 2_000;
 const RELAY_MS_MAX = 120_000;
 /** As Steward makes them unless told otherwise; a single broker holds one copy. */
 const topics = { partitionCount: 12, replicationFactor: 1, retentionMs: undefined };

@@ -14,7 +14,7 @@ import {
 
 const RELAY = 'kafka';
 /** A send has one partition, so only a page of many events makes sends of many messages; two pages are held. */
-const PAGE_EVENTS_MAX = 1_000;
+const PAGE_EVENTS_MAX = 2_000;
 
 export interface EventRelayOptions {
   readonly database: ProjectionHostOptions['database'];
