@@ -208,45 +208,6 @@ export const appendItems: readonly ContractItem[] = [
     },
   },
   {
-    number: 36,
-    promises: 'the trace context that an event came with is given back by every read, and none where none was',
-    async holds({ store, another }) {
-      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-      const other = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
-      const stream = newStream();
-      const before = await store.head();
-      const events = [newEvent('1', { traceparent }), newEvent('2'), newEvent('3', { traceparent: other })];
-      const { events: answered } = await store.append(appendOf(stream, 0, ...events));
-      await Promise.all([store.append(appendOf(newStream(), 0)), store.append(appendOf(newStream(), 0))]);
-      const again = await store.append(appendOf(stream, 0, ...events));
-      const elsewhere = await another();
-      for (const read of [
-        answered,
-        again.events,
-        await elsewhere.readStream(stream),
-        await elsewhere.readStream(stream, { from: 1, to: 3 }),
-        await readFrom(elsewhere, before, 2, { stream }),
-        (await readFrom(elsewhere, before, 2)).filter((event) => event.stream === stream),
-        await followUntil(elsewhere, before, (seen) => seen.length === 3, { filter: { stream } }),
-      ])
-        expect(read.map((event) => ['traceparent' in event, event.traceparent])).toEqual([
-          [true, traceparent],
-          [false, undefined],
-          [true, other],
-        ]);
-    },
-  },
-  {
-    number: 37,
-    promises: 'what has not the form of a trace context is refused before anything is written',
-    async holds({ store }) {
-      const stream = newStream();
-      for (const traceparent of ['', 'hunter2', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, 'x'.repeat(55)])
-        await expect(store.append(appendOf(stream, 0, newEvent('1', { traceparent })))).rejects.toThrow(RangeError);
-      expect(await store.readStream(stream)).toEqual([]);
-    },
-  },
-  {
     number: 51,
     promises: 'positions have no gaps: they count what was committed, and what was refused took none',
     needs: 'densePositions',
@@ -309,6 +270,45 @@ export const appendItems: readonly ContractItem[] = [
       expect((await store.readStream(stream)).map(({ envelope }) => envelope)).toEqual(
         full.map(({ envelope }) => envelope),
       );
+    },
+  },
+  {
+    number: 55,
+    promises: 'the trace context that an event came with is given back by every read, and none where none was',
+    async holds({ store, another }) {
+      const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+      const other = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+      const stream = newStream();
+      const before = await store.head();
+      const events = [newEvent('1', { traceparent }), newEvent('2'), newEvent('3', { traceparent: other })];
+      const { events: answered } = await store.append(appendOf(stream, 0, ...events));
+      await Promise.all([store.append(appendOf(newStream(), 0)), store.append(appendOf(newStream(), 0))]);
+      const again = await store.append(appendOf(stream, 0, ...events));
+      const elsewhere = await another();
+      for (const read of [
+        answered,
+        again.events,
+        await elsewhere.readStream(stream),
+        await elsewhere.readStream(stream, { from: 1, to: 3 }),
+        await readFrom(elsewhere, before, 2, { stream }),
+        (await readFrom(elsewhere, before, 2)).filter((event) => event.stream === stream),
+        await followUntil(elsewhere, before, (seen) => seen.length === 3, { filter: { stream } }),
+      ])
+        expect(read.map((event) => ['traceparent' in event, event.traceparent])).toEqual([
+          [true, traceparent],
+          [false, undefined],
+          [true, other],
+        ]);
+    },
+  },
+  {
+    number: 56,
+    promises: 'what has not the form of a trace context is refused before anything is written',
+    async holds({ store }) {
+      const stream = newStream();
+      for (const traceparent of ['', 'hunter2', `00-${'0'.repeat(32)}-b7ad6b7169203331-01`, 'x'.repeat(55)])
+        await expect(store.append(appendOf(stream, 0, newEvent('1', { traceparent })))).rejects.toThrow(RangeError);
+      expect(await store.readStream(stream)).toEqual([]);
     },
   },
 ];
