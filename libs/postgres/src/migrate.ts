@@ -2,17 +2,24 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import pg from 'pg';
 
-/** A migration that a store has was changed afterwards, or the store was made by a newer program. */
+const REASONS = {
+  'file-changed': (name: string) => `The migration ${name} was changed after it had been applied to this database.`,
+  'store-is-newer': (name: string) =>
+    `This database has the migration ${name}, which this program does not know: it was made by a newer one.`,
+  'store-is-older': (name: string) =>
+    `This database has not the migration ${name} yet: run \`steward admin bootstrap\` of this release, then start the services.`,
+} as const;
+
+/**
+ * A migration that a store has was changed afterwards, the store was made by a newer program, or, for one that is not to
+ * migrate, it was not brought to this one's form.
+ */
 export class MigrationRefused extends Error {
   constructor(
-    readonly reason: 'file-changed' | 'store-is-newer',
+    readonly reason: keyof typeof REASONS,
     readonly migration: string,
   ) {
-    super(
-      reason === 'file-changed'
-        ? `The migration ${migration} was changed after it had been applied to this database.`
-        : `This database has the migration ${migration}, which this program does not know: it was made by a newer one.`,
-    );
+    super(REASONS[reason](migration));
     this.name = 'MigrationRefused';
   }
 }
@@ -55,6 +62,19 @@ async function loadMigrations(): Promise<Migration[]> {
   );
 }
 
+/** The names of those that stand in the database; throws MigrationRefused where one is not as this program has it. */
+async function appliedTo(client: pg.ClientBase, migrations: readonly Migration[]): Promise<ReadonlySet<string>> {
+  const { rows } = await client.query<{ name: string; sha256: string }>(
+    'select name, sha256 from ledger.migrations order by name',
+  );
+  for (const { name, sha256 } of rows) {
+    const known = migrations.find((migration) => migration.name === name);
+    if (known === undefined) throw new MigrationRefused('store-is-newer', name);
+    if (known.sha256 !== sha256) throw new MigrationRefused('file-changed', name);
+  }
+  return new Set(rows.map(({ name }) => name));
+}
+
 async function migrateWith(client: pg.ClientBase, programRole: string | null): Promise<void> {
   const migrations = await loadMigrations();
   const role = programRole === null ? 'current_user' : pg.escapeIdentifier(programRole);
@@ -70,16 +90,9 @@ async function migrateWith(client: pg.ClientBase, programRole: string | null): P
         sha256 text not null,
         applied_at timestamptz not null default clock_timestamp()
       )`);
-    const applied = await client.query<{ name: string; sha256: string }>(
-      'select name, sha256 from ledger.migrations order by name',
-    );
-    for (const { name, sha256 } of applied.rows) {
-      const known = migrations.find((migration) => migration.name === name);
-      if (known === undefined) throw new MigrationRefused('store-is-newer', name);
-      if (known.sha256 !== sha256) throw new MigrationRefused('file-changed', name);
-    }
+    const applied = await appliedTo(client, migrations);
     for (const { name, sql, sha256, grants } of migrations) {
-      if (!applied.rows.some((row) => row.name === name)) {
+      if (!applied.has(name)) {
         await client.query(forRole(sql));
         await client.query('insert into ledger.migrations (name, sha256) values ($1, $2)', [name, sha256]);
       }
@@ -115,6 +128,17 @@ export async function migrate(owner: pg.ClientConfig | pg.Pool, options: Migrate
   } finally {
     await client.end();
   }
+}
+
+/** For a program that leaves migrations to another, with its own role. Throws MigrationRefused where one is missing. */
+export async function assertMigrated(program: pg.ClientBase): Promise<void> {
+  const migrations = await loadMigrations();
+  const { rows } = await program.query<{ exists: boolean }>(
+    `select to_regclass('ledger.migrations') is not null as exists`,
+  );
+  const applied = rows[0]?.exists === true ? await appliedTo(program, migrations) : new Set<string>();
+  const missing = migrations.find(({ name }) => !applied.has(name));
+  if (missing !== undefined) throw new MigrationRefused('store-is-older', missing.name);
 }
 
 /** True if the role that the connection runs as can only add to the events: neither change, delete nor own them. */

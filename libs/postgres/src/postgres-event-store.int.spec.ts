@@ -4,7 +4,7 @@ import { TcpProxy } from '#libs/testing';
 import { appendOf, fill, newEvent, newStream, readFrom } from '../../eventsourcing/src/testing/contract-item.js';
 import { batchParameters, sendBatch } from './append-batch.js';
 import { MAILBOX_MAX } from './append-queue.js';
-import { isAppendOnlyByGrant, migrate } from './migrate.js';
+import { assertMigrated, isAppendOnlyByGrant, migrate } from './migrate.js';
 import { PostgresEventStore, type PostgresEventStoreOptions } from './postgres-event-store.js';
 import { type EmbeddedLedger, startEmbeddedLedger } from './testing/embedded-ledger.js';
 
@@ -232,5 +232,27 @@ describe('the ledger in the database', () => {
     await expect(migrate(ledger.owner, { programRole })).rejects.toMatchObject({ reason: 'store-is-newer' });
     await change("delete from ledger.migrations where name = '9999-tomorrow'");
     await migrate(ledger.owner, { programRole });
+  });
+
+  it('is not migrated by a program that leaves that to another: it is told what is missing', async () => {
+    const asProgram = async (database: pg.ClientConfig = {}): Promise<void> => {
+      const client = new pg.Client({ ...ledger.program, ...database });
+      await client.connect();
+      try {
+        await assertMigrated(client);
+      } finally {
+        await client.end();
+      }
+    };
+    await asProgram();
+    await expect(asProgram({ database: 'postgres' })).rejects.toMatchObject({ reason: 'store-is-older' });
+    const change = (sql: string): Promise<unknown> => asOwner((client) => client.query(sql));
+    await change("update ledger.migrations set name = '9999-tomorrow' where name = '0001-ledger'");
+    await expect(asProgram()).rejects.toMatchObject({ reason: 'store-is-newer', migration: '9999-tomorrow' });
+    await change("create table other as select * from ledger.migrations where name = '9999-tomorrow'");
+    await change("delete from ledger.migrations where name = '9999-tomorrow'");
+    await expect(asProgram()).rejects.toMatchObject({ reason: 'store-is-older', migration: '0001-ledger' });
+    await change("insert into ledger.migrations select '0001-ledger', sha256, applied_at from other; drop table other");
+    await asProgram();
   });
 });

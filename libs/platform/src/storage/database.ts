@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import pg from 'pg';
 import {
+  assertMigrated,
   connectionOfRunning,
   DiskGuard,
   type EmbeddedPostgres,
@@ -33,14 +34,19 @@ export interface OpenDatabase {
 
 /**
  * `attach` is for a command line beside a running Steward: it uses the running embedded server, and starts one only if
- * none runs. Throws what the embedded supervisor and the migrations throw.
+ * none runs. Without `migrates` a server is only asked whether somebody has brought it to this program's form. Throws what
+ * the embedded supervisor and the migrations throw.
  */
-export async function openDatabase(config: AppConfig, log: Logger, { attach = false } = {}): Promise<OpenDatabase> {
+export async function openDatabase(
+  config: AppConfig,
+  log: Logger,
+  { attach = false, migrates = true } = {},
+): Promise<OpenDatabase> {
   const files = {
     kekFile: config.kekFile ?? join(config.dataDir, 'kek.json'),
     pepperFile: config.pepperFile ?? join(config.dataDir, 'pepper.json'),
   };
-  if (config.databaseUrl !== undefined) return { ...files, ...(await openServer(config, log)) };
+  if (config.databaseUrl !== undefined) return { ...files, ...(await openServer(config, log, migrates)) };
   const running = attach ? await connectionOfRunning(config.dataDir) : undefined;
   if (running !== undefined)
     return {
@@ -94,15 +100,17 @@ async function openEmbedded(config: AppConfig, log: Logger): Promise<Opened> {
   }
 }
 
-async function openServer(config: AppConfig, log: Logger): Promise<Opened> {
+async function openServer(config: AppConfig, log: Logger, migrates: boolean): Promise<Opened> {
   const connection: pg.ClientConfig = { connectionString: config.databaseUrl?.reveal() ?? '' };
   const owner =
     config.migrationDatabaseUrl === undefined ? connection : { connectionString: config.migrationDatabaseUrl.reveal() };
-  const program = await asksOnce(connection, async (client) => {
-    const { rows } = await client.query<{ role: string }>('select current_user as role');
-    return rows[0]?.role ?? '';
-  });
-  await migrate(owner, { programRole: owner === connection ? null : program });
+  if (migrates) {
+    const program = await asksOnce(connection, async (client) => {
+      const { rows } = await client.query<{ role: string }>('select current_user as role');
+      return rows[0]?.role ?? '';
+    });
+    await migrate(owner, { programRole: owner === connection ? null : program });
+  } else await asksOnce(connection, assertMigrated);
   const isDistributed = config.eventStoreUrl !== undefined;
   const appendOnlyByGrant = !isDistributed && (await asksOnce(connection, isAppendOnlyByGrant));
   if (!appendOnlyByGrant && !isDistributed)

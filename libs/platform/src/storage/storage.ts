@@ -57,7 +57,7 @@ export interface PepperedStorage extends Storage {
 export interface StorageDuties {
   /** Reads the file of the peppers, without which no key is made or verified. */
   readonly holdsPeppers: boolean;
-  /** Makes the key files where the log is still empty. */
+  /** Brings the tables to this program's form, and makes the key files where the log is still empty. */
   readonly founds: boolean;
   /** Follows the log into the indexes of the process. */
   readonly followsIndexes: boolean;
@@ -97,7 +97,8 @@ export function openStorage(
 ): Promise<PepperedStorage>;
 export function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions): Promise<Storage>;
 export async function openStorage(config: AppConfig, log: Logger, options: OpenStorageOptions = {}): Promise<Storage> {
-  const database = await openDatabase(config, log, { attach: options.attach ?? false });
+  const { attach = false, duties = ALL_DUTIES } = options;
+  const database = await openDatabase(config, log, { attach, migrates: duties.founds });
   try {
     return await openOn(config, database, log, options);
   } catch (error) {
