@@ -188,7 +188,10 @@ if (reason !== undefined) {
         for (const method of ['GET', 'POST', 'DELETE']) {
           const answer = await fetch(`${front.url}/v1/audit/events`, { method });
           const { requestId, ...problem } = await problemOf(answer);
-          expect(problem).toMatchObject({ code: 'OVERLOADED', detail: 'No replica of this service can be reached.' });
+          expect(problem).toMatchObject({
+            code: 'SERVICE_UNAVAILABLE',
+            detail: 'No replica of this service can be reached.',
+          });
           expect(answer.headers.get('retry-after')).toBe('1');
           expect(await logLineOf(requestId)).toMatchObject({ method, status: 503, path: '/v1/audit/events' });
         }
