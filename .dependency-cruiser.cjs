@@ -98,16 +98,19 @@ module.exports = {
       name: 'folders-of-events-use-pure-domains-only',
       comment: 'audit, cli and the projector may import the pure domain and the projections of any service.',
       severity: 'error',
-      from: { path: '^services/(audit|cli|projector)/', pathNot: [spec, '^services/cli/src/administrators\\.ts$'] },
+      from: {
+        path: '^services/(audit|cli|projector)/',
+        pathNot: [spec, '^services/cli/src/administrators\\.ts$', '^services/projector/src/projector\\.program\\.ts$'],
+      },
       to: { path: '^services/(?!audit/|cli/|projector/)', pathNot: foldable },
     },
     {
-      name: 'administrators-are-composed-of-modules',
+      name: 'some-programs-are-composed-of-modules',
       comment:
-        'To make an administrator (bootstrap, recover) the command line puts parts of two services together, as a composition does.',
+        'To make an administrator (bootstrap, recover) the command line puts parts of two services together, as a composition does; so does the projector with what folds telemetry.',
       severity: 'error',
-      from: { path: '^services/cli/src/administrators\\.ts$' },
-      to: { path: '^services/(?!cli/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
+      from: { path: '^services/(cli/src/administrators|projector/src/projector\\.program)\\.ts$' },
+      to: { path: '^services/(?!cli/|projector/)', pathNot: '^services/[^/]+/src/[^/]+\\.module\\.ts$' },
     },
     {
       name: 'not-to-dev-dependencies',

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, IHeaders, Kafka, KafkaMessage } from 'kafkajs';
+import { orAborted } from './abortable.js';
 import type { OutgoingMessage } from './event-message.js';
 import type { EventPublisher } from './event-publisher.js';
+import { type KeptOffsets, KeptPositions } from './kept-positions.js';
 
 export interface IncomingMessage {
   readonly topic: string;
@@ -25,6 +27,10 @@ export interface EventConsumerOptions {
   readonly isTransient: (error: unknown) => boolean;
   /** Takes what cannot be handled, to the message's topic with `.dlq` behind, which must exist. */
   readonly deadLetters: Pick<EventPublisher, 'publish'>;
+  /** Awaited before the group is joined, and until it succeeds: makes the topics. */
+  readonly prepare?: () => Promise<void>;
+  /** Where to begin, for effects that keep their offsets themselves; else where the group committed. */
+  readonly offsets?: KeptOffsets;
   readonly attemptsMax?: number;
   readonly sessionTimeoutMs?: number;
   readonly onDeadLetter?: (message: IncomingMessage, error: unknown) => void;
@@ -77,7 +83,7 @@ export class EventConsumer {
     while (!signal.aborted) {
       const startedMs = performance.now();
       const error = await this.consume();
-      if (error === undefined) return;
+      if (error === undefined || isAborted(signal)) return;
       this.current = 'crashed';
       this.options.onCrash?.(error);
       pauseMs = performance.now() - startedMs > PAUSE_MS_MAX ? PAUSE_MS_MIN : Math.min(pauseMs * 2, PAUSE_MS_MAX);
@@ -87,7 +93,7 @@ export class EventConsumer {
 
   /** With one client until it crashes, which is the answer; undefined once this is stopped. */
   private async consume(): Promise<Error | undefined> {
-    const { kafka, groupId, topics, sessionTimeoutMs = SESSION_MS_MAX } = this.options;
+    const { kafka, groupId, topics, offsets, prepare, sessionTimeoutMs = SESSION_MS_MAX } = this.options;
     const { signal } = this.stopping;
     const heartbeatInterval = Math.floor(sessionTimeoutMs / 10);
     const consumer = kafka.consumer({
@@ -98,16 +104,22 @@ export class EventConsumer {
       allowAutoTopicCreation: false,
       retry: { retries: 5, restartOnFailure: () => Promise.resolve(false) },
     });
-    consumer.on(consumer.events.GROUP_JOIN, () => {
+    const positions =
+      offsets === undefined
+        ? undefined
+        : new KeptPositions(consumer, offsets, signal, (error) => this.options.onRetry?.(error));
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload: { memberAssignment } }) => {
+      positions?.join(memberAssignment);
       this.current = 'running';
     });
     const crashed = crashOf(consumer, signal);
     try {
+      if (prepare !== undefined) await orAborted(prepare(), signal);
       await consumer.connect();
       await consumer.subscribe({ topics: [...topics], fromBeginning: true });
       await consumer.run({
         eachBatchAutoResolve: false,
-        eachBatch: (payload) => this.take(payload, heartbeatInterval),
+        eachBatch: (payload) => this.take(payload, heartbeatInterval, positions),
       });
       return await crashed;
     } catch (error) {
@@ -117,7 +129,11 @@ export class EventConsumer {
     }
   }
 
-  private async take(payload: EachBatchPayload, heartbeatMs: number): Promise<void> {
+  private async take(
+    payload: EachBatchPayload,
+    heartbeatMs: number,
+    positions: KeptPositions | undefined,
+  ): Promise<void> {
     const { batch } = payload;
     const losing = new AbortController();
     const signal = AbortSignal.any([this.stopping.signal, losing.signal]);
@@ -127,10 +143,13 @@ export class EventConsumer {
       });
     }, heartbeatMs);
     try {
-      for (const message of batch.messages) {
+      const messages = (await positions?.letsThrough(batch)) === false ? [] : batch.messages;
+      for (const message of messages) {
         if (!payload.isRunning() || payload.isStale() || signal.aborted) break;
         const isDone = await this.handle(incoming(batch.topic, batch.partition, message), signal);
-        if (isDone) payload.resolveOffset(message.offset);
+        if (!isDone) break;
+        payload.resolveOffset(message.offset);
+        positions?.passed(batch.topic, batch.partition, BigInt(message.offset));
       }
       // The client joins the group anew when it hears of the rebalance.
       losing.signal.throwIfAborted();

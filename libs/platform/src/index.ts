@@ -25,6 +25,7 @@ export {
   IntegerField,
   IntegerListField,
   JsonField,
+  KEY_ID_PATTERN,
   KeyIdField,
   ObjectField,
   ObjectListField,
@@ -33,6 +34,7 @@ export {
   TextListField,
   TextMapField,
   TimeField,
+  utcTimeOf,
 } from './fields/fields.js';
 export { Context, withoutPosition } from './http/context.decorator.js';
 export * from './http/problem.filter.js';
@@ -46,7 +48,7 @@ export * from './auth/auth.guard.js';
 export * from './auth/gatekeeper.js';
 export * from './auth/bootstrap-keys.js';
 export * from './config/config.js';
-export { type KafkaConfig } from './config/kafka-config.js';
+export { type KafkaConfig, kafkaOf } from './config/kafka-config.js';
 export * from './telemetry/logger.js';
 export * from './telemetry/metrics.js';
 export { Readiness } from './telemetry/readiness.js';

@@ -8,5 +8,8 @@ export const keysProgram: Program = {
   needs: ['STEWARD_DATABASE_URL', 'STEWARD_INTERNAL_KEY_FILE'],
   duties: KEYS_DUTIES,
   serves: 'api',
-  modules: () => [KeyUsageModule.toTables(), KeysModule],
+  modules: ({ config: { kafka } }) => [
+    kafka === undefined ? KeyUsageModule.toTables() : KeyUsageModule.toKafka(kafka),
+    KeysModule,
+  ],
 };

@@ -5,8 +5,8 @@ import {
   type OnApplicationBootstrap,
   type OnApplicationShutdown,
 } from '@nestjs/common';
-import { ensureTopics, EventPublisher, eventTopics, openKafka } from '#libs/kafka';
-import { type KafkaConfig, type Logger, Metrics, Readiness, type Storage } from '#libs/platform';
+import { ensureTopics, EventPublisher, eventTopics } from '#libs/kafka';
+import { type KafkaConfig, kafkaOf, type Logger, Metrics, Readiness, type Storage } from '#libs/platform';
 import { EventRelay } from './event-relay.js';
 
 /** Publishes the log to Kafka while the application runs. */
@@ -53,14 +53,12 @@ export class ProjectorModule {
 }
 
 function relayOf(storage: Storage, config: KafkaConfig, logger: Logger): EventRelay {
-  const { sasl, topics } = config;
-  const password = sasl?.password.reveal() ?? '';
-  const kafka = openKafka({ ...config, sasl: sasl === undefined ? undefined : { ...sasl, password } }, logger);
+  const kafka = kafkaOf(config, logger);
   return new EventRelay({
     database: storage.pool,
     store: storage.store,
     publisher: new EventPublisher(kafka),
-    prepare: () => ensureTopics(kafka, eventTopics, topics),
+    prepare: () => ensureTopics(kafka, eventTopics, config.topics),
     onRetry: (err) => {
       logger.warn({ err }, 'The relay to Kafka waits; it is tried again.');
     },

@@ -1,4 +1,5 @@
 import { PROJECTOR_DUTIES, type Program } from '#libs/platform';
+import { KeyUsageFoldModule } from '../../keys/src/key-usage-fold.module.js';
 import { ProjectorModule } from './projector.module.js';
 import { ReadModelsModule } from './read-models.module.js';
 
@@ -10,6 +11,8 @@ export const projectorProgram: Program = {
   serves: 'health',
   modules: ({ storage, config, logger }) => [
     ReadModelsModule,
-    ...(config.kafka === undefined ? [] : [ProjectorModule.of(storage, config.kafka, logger)]),
+    ...(config.kafka === undefined
+      ? []
+      : [ProjectorModule.of(storage, config.kafka, logger), KeyUsageFoldModule.of(config.kafka)]),
   ],
 };

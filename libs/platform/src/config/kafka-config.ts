@@ -1,5 +1,13 @@
 import { readFileSync } from 'node:fs';
-import { type KafkaSettings, SASL_MECHANISMS, type SaslMechanism, type TopicSettings } from '#libs/kafka';
+import type { Kafka } from 'kafkajs';
+import {
+  type KafkaLog,
+  type KafkaSettings,
+  openKafka,
+  SASL_MECHANISMS,
+  type SaslMechanism,
+  type TopicSettings,
+} from '#libs/kafka';
 import { SecretText } from './secret-text.js';
 
 /** How Kafka is reached, and how topics that are not there are made. */
@@ -9,6 +17,15 @@ export interface KafkaConfig {
   readonly sasl:
     { readonly mechanism: SaslMechanism; readonly username: string; readonly password: SecretText } | undefined;
   readonly topics: TopicSettings;
+}
+
+/** The client of the configured cluster; nothing is connected yet. */
+export function kafkaOf(config: KafkaConfig, log: KafkaLog): Kafka {
+  const { sasl } = config;
+  return openKafka(
+    { ...config, sasl: sasl === undefined ? undefined : { ...sasl, password: sasl.password.reveal() } },
+    log,
+  );
 }
 
 /** What is asked of the environment's reader. */

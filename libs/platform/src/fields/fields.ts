@@ -55,7 +55,7 @@ export function TextField(options: TextOptions & FieldOptions): PropertyDecorato
 
 /** An id of a tenant, project, user or principal. */
 export const ID_PATTERN = /^[A-Za-z0-9._-]{1,64}$/;
-const KEY_ID_PATTERN = /^key_[0-9A-Za-z]{16}$/;
+export const KEY_ID_PATTERN = /^key_[0-9A-Za-z]{16}$/;
 
 /** For texts that are stored in the open: a token that slipped into one would stand in the ledger for ever. */
 export const refuseSecret = (text: string): string | undefined =>
