@@ -65,7 +65,10 @@ describe('services apart', () => {
     });
     expect(granted.status).toBe(201);
     const left = await apart.call('tenancy', 'DELETE', '/v1/projects/P1/members/ada?disposition=block');
-    expect([left.status, left.body]).toMatchObject([409, { code: 'MEMBER_HAS_USAGE' }]);
+    expect([left.status, left.body]).toMatchObject([
+      409,
+      { code: 'MEMBER_HAS_USAGE', reservations: 1, allocations: 0, items: [{ resource: 'gpu', amount: 10 }] },
+    ]);
   });
 
   it('list by position what the projector has folded', async () => {

@@ -19,6 +19,8 @@ export type Name = 'keys1' | 'keys2' | 'quotas' | 'tenancy' | 'audit' | 'project
 
 const serviceOf = (name: Name): ServiceName => name.replace(/\d$/, '') as ServiceName;
 
+const STARTS_MAX = 3;
+
 /** How old a replica's view of the keys may be, ms. */
 export const STALENESS_MS_MAX = 3_000;
 
@@ -75,19 +77,32 @@ export class ServicesApart {
       projector2: { STEWARD_DATABASE_URL: postgres.url, ...envOf('projector2') },
     };
     const apart = new ServicesApart(postgres, network, dataDir, env, adminToken);
-    await Promise.all((names ?? (Object.keys(env) as Name[])).map((name) => apart.begin(name)));
-    return apart;
+    const begun = await Promise.allSettled((names ?? (Object.keys(env) as Name[])).map((name) => apart.begin(name)));
+    const failed = begun.find((one) => one.status === 'rejected');
+    if (failed === undefined) return apart;
+    await apart.stop();
+    throw failed.reason;
   }
 
+  /** As whoever keeps services running does: again, where a busy machine let the start fail. */
   async begin(name: Name): Promise<void> {
     const service = serviceOf(name);
     // Only the keys service is told where the peppers are.
     const pepper = service === 'keys' ? 'pepper.json' : 'no-pepper-here.json';
     const env = { ...this.env[name], STEWARD_PEPPER_FILE: join(this.dataDir, pepper) };
-    const begun = StewardProcess.spawn({ service, dataDir: this.dataDir, env });
-    this.said.push(begun.output);
-    this.running.set(name, begun);
-    await begun.ready();
+    for (let attempt = 1; ; attempt += 1) {
+      const begun = StewardProcess.spawn({ service, dataDir: this.dataDir, env });
+      this.said.push(begun.output);
+      this.running.set(name, begun);
+      try {
+        await begun.ready();
+        return;
+      } catch (error) {
+        if (attempt === STARTS_MAX) throw error;
+        begun.signal('SIGKILL');
+        await begun.exited();
+      }
+    }
   }
 
   of(name: Name): StewardProcess {

@@ -59,7 +59,7 @@ describe('calls between processes', () => {
     return made.address;
   };
   const calls = (under: object = {}): InternalCalls => {
-    const made = new InternalCalls({ ...config, ...under }, clock);
+    const made = new InternalCalls({ ...config, ...under }, clock, new Metrics());
     stopped.push(() => {
       made.onModuleDestroy();
     });

@@ -6,14 +6,17 @@ import {
   type MethodDefinition,
   type ServiceDefinition,
   type ServiceError,
+  status as rpcCode,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Histogram } from 'prom-client';
 import type { Clock } from '#libs/eventsourcing';
 import type { Principal } from '../auth/principal.js';
 import type { AppConfig } from '../config/config.js';
 import { callMetadata } from '../grpc/call-metadata.js';
 import { PROTO_ROOT } from '../grpc/grpc-server.js';
+import { Metrics } from '../telemetry/metrics.js';
 import { CLOCK, CONFIG } from '../tokens.js';
 import { InternalTokens, type SignedCall } from './internal-tokens.js';
 
@@ -52,11 +55,20 @@ export class InternalCalls implements OnModuleDestroy {
   private readonly clients = new Map<string, Client>();
   private readonly methods = new Map<string, CallMethod>();
   private readonly tokens: InternalTokens | undefined;
+  private readonly seconds: Histogram<'method' | 'code'>;
 
   constructor(
     @Inject(CONFIG) private readonly config: Pick<AppConfig, 'internalKey' | 'tls'>,
     @Inject(CLOCK) clock: Clock,
+    metrics: Metrics,
   ) {
+    this.seconds = new Histogram({
+      name: 'steward_internal_call_duration_seconds',
+      help: 'Calls to other processes of this installation, from the sending to the answer.',
+      labelNames: ['method', 'code'],
+      buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1, 2.5, 10],
+      registers: [metrics.registry],
+    });
     const { internalKey } = config;
     this.tokens = internalKey && new InternalTokens(Buffer.from(internalKey.reveal(), 'latin1'), clock);
   }
@@ -70,7 +82,9 @@ export class InternalCalls implements OnModuleDestroy {
     const request = { token, payload: Buffer.from(payload) };
     const metadata = callMetadata();
     return new Promise((resolve, reject) => {
+      const took = this.seconds.startTimer({ method: nameOf(method) });
       const answered = (error: ServiceError | null, response?: { readonly answer?: Buffer }): void => {
+        took({ code: rpcCode[error?.code ?? rpcCode.OK] });
         if (error !== null) reject(error);
         else resolve(response?.answer ?? Buffer.alloc(0));
       };

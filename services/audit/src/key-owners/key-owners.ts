@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { idOf, type KeyEvent, type KeyOwner } from '#libs/contracts';
+import { type KeyEvent, type KeyOwner, keyStream } from '#libs/contracts';
 import type { EventIndex, OpenedEvent } from '#libs/eventsourcing';
 import { KeyDirectory, type KeyEntry } from '#libs/platform';
 
@@ -13,25 +13,26 @@ export class KeyOwners extends KeyDirectory implements EventIndex {
   readonly categories = ['key'];
   readonly parts = [];
   private readonly entries = new Map<string, KeyEntry>();
-  private readonly keys = new Map<string, KeyEntry>();
+  private readonly byStream = new Map<string, KeyEntry>();
 
   get size(): number {
-    return this.keys.size;
+    return this.byStream.size;
   }
 
   override find(keyId: string): KeyEntry | undefined {
-    return this.keys.get(keyId.slice(PREFIX.length));
+    return this.byStream.get(keyStream(keyId));
   }
 
   apply(recorded: OpenedEvent): 'applied' {
-    const id = idOf(recorded.stream);
+    const { stream } = recorded;
     const event = recorded as unknown as KeyEvent;
-    const known = this.keys.get(id);
+    const known = this.byStream.get(stream);
     if (event.type === 'KeyCreated' || event.type === 'KeyImported')
-      this.keys.set(id, this.entry(recorded, event.data.owner, false));
-    else if (event.type === 'KeyOwnershipTransferred') this.keys.set(id, this.entry(recorded, event.data.to, false));
+      this.byStream.set(stream, this.entry(recorded, event.data.owner, false));
+    else if (event.type === 'KeyOwnershipTransferred')
+      this.byStream.set(stream, this.entry(recorded, event.data.to, false));
     else if (event.type === 'KeyDeleted' && known !== undefined)
-      this.keys.set(id, this.entry(known, known.owner, true));
+      this.byStream.set(stream, this.entry(known, known.owner, true));
     return 'applied';
   }
 
@@ -49,5 +50,3 @@ export class KeyOwners extends KeyDirectory implements EventIndex {
     return entry;
   }
 }
-
-const PREFIX = 'key_';
