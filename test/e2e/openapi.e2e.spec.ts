@@ -3,6 +3,20 @@ import { StewardProcess } from '#libs/testing';
 
 const file = new URL('../../docs/api/openapi.json', import.meta.url);
 
+/** What a JSON pointer of the document's own names; undefined where nothing stands there. */
+const named = (document: unknown, reference: string): unknown =>
+  reference
+    .replace(/^#\//, '')
+    .split('/')
+    .reduce<unknown>((at, name) => (at as Record<string, unknown> | undefined)?.[name], document);
+
+function referencesIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, within]) =>
+    name === '$ref' && typeof within === 'string' ? [within] : referencesIn(within),
+  );
+}
+
 describe('the OpenAPI document', () => {
   let steward: StewardProcess;
   beforeAll(async () => {
@@ -17,6 +31,13 @@ describe('the OpenAPI document', () => {
     const served = `${JSON.stringify(await response.json(), null, 2)}\n`;
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, served);
     expect(served).toBe(readFileSync(file, 'utf8'));
+  });
+
+  it('refers to nothing that it does not have', () => {
+    const document: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    const references = [...new Set(referencesIn(document))];
+    expect(references.length).toBeGreaterThan(50);
+    expect(references.filter((reference) => named(document, reference) === undefined)).toEqual([]);
   });
 
   it('has a reader that loads nothing from elsewhere', async () => {

@@ -230,7 +230,8 @@ export function ObjectField(type: () => FieldsClass, options: FieldOptions = {})
       check: (value) => (isRecord(value) ? undefined : 'must be an object'),
       nested: type,
     },
-    { type },
+    // Swagger knows a lazy type by the name of the function.
+    { type: () => type() },
     options,
   );
 }
