@@ -182,6 +182,22 @@ describe('the front', () => {
     expect(seen?.headers).not.toHaveProperty('te');
   });
 
+  it.each(['GET', 'DELETE', 'POST'])('lets no %s hide another request in its body', async (method) => {
+    const [keys] = await inFrontOf([
+      (request, response) => {
+        request.resume().on('end', () => response.end('done'));
+      },
+    ]);
+    const hidden = 'GET /v1/keys?hidden HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 203.0.113.9\r\n\r\n';
+    const headers = { connection: 'keep-alive, content-length, host', 'content-length': String(hidden.length) };
+    const request = httpRequest(`${front?.url ?? ''}/v1/keys`, { method, headers }).end(hidden);
+    const [answer] = (await once(request, 'response')) as [IncomingMessage];
+    answer.resume();
+    expect(await text('/v1/keys?last')).toBe('done');
+    expect(keys?.seen.map(({ url }) => url)).toEqual(['/v1/keys', '/v1/keys?last']);
+    expect(keys?.seen[0]?.headers).toMatchObject({ 'content-length': String(hidden.length) });
+  });
+
   it('keeps no body in memory: it takes from the client what the replica takes', async () => {
     let upstream: IncomingMessage | undefined;
     await inFrontOf([(request) => void (upstream = request)]);

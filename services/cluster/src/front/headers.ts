@@ -17,11 +17,15 @@ const HOP_BY_HOP = new Set([
 /** What a client could claim of itself; it counts from proxies that are trusted only. */
 const CLAIMS = new Set(['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto', 'x-real-ip']);
 
+/** `Connection` drops none of these: a body whose length is gone would be read as the next request. */
+const LASTING = new Set(['content-length', 'host', ...CLAIMS]);
+
 type Headers = Record<string, string | string[]>;
 
 /** The headers that belong to the message, with every value of those that came several times. */
 export function endToEndHeaders({ rawHeaders, headers }: IncomingMessage): Headers {
-  const named = new Set((headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase()));
+  const listed = (headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase());
+  const named = new Set(listed.filter((name) => !LASTING.has(name)));
   const kept: Headers = {};
   for (let n = 0; n < rawHeaders.length; n += 2) {
     const name = (rawHeaders[n] ?? '').toLowerCase();
