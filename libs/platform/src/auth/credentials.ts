@@ -20,13 +20,13 @@ export interface RefusedKey {
 export type Authentication = AuthenticatedKey | RefusedKey;
 
 /**
- * Tells whose a caller's token is, from memory; the keys service implements it, and a client of it elsewhere. Tenant, owner and address are judged by
- * the Gatekeeper; the scopes are those left by the tenant's and the project's policy.
+ * Tells whose a caller's token is, from memory; the keys service implements it, and a client of it elsewhere. Tenant,
+ * owner and address are judged by the Gatekeeper; the scopes are those left by the tenant's and the project's policy.
  */
 export abstract class CredentialVerifier {
   /**
-   * `atHead` asks for what holds at the store's head; whoever verifies in this process has been brought there by the
-   * Gatekeeper. A client throws a Refusal (503) where it cannot be told.
+   * `atHead` asks for what holds at the store's head; whoever verifies in this process has been brought there, or to the
+   * request's position, by the Gatekeeper. A client throws a Refusal (503) where it cannot be told.
    */
   abstract authenticate(token: string, ip: string | null, atHead: boolean): Promise<Authentication> | Authentication;
 }

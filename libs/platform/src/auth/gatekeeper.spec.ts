@@ -249,6 +249,12 @@ describe('a request that bears a position', () => {
     expect(await refusal(admit('stw_alice', { minPosition: () => Promise.resolve('1') }))).toBe('UNAUTHENTICATED');
   });
 
+  it('has its key looked at where another process is at the head, which may lag behind the position otherwise', async () => {
+    const { admit, keys } = steward();
+    expect(await refusal(admit('stw_alice', { minPosition: () => Promise.resolve('1') }))).toBe('admitted');
+    expect(keys.asked).toEqual([false, true]);
+  });
+
   it('is 504 where they do not reach it, and is read only for those who were let in', async () => {
     const { admit } = steward();
     const never = { minPosition: () => Promise.resolve('never') };

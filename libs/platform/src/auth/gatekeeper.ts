@@ -99,7 +99,8 @@ export class Gatekeeper {
       throw new Refusal('PROJECTION_LAG', `This process has not reached position ${position} within 2 s.`, {
         retryAfterSeconds: 1,
       });
-    return await this.lookTwice(token, request);
+    // Another process that verifies keys may not have passed the position; the head lies behind it.
+    return await this.lookTwice(token, request, true);
   }
 
   /**
@@ -135,11 +136,11 @@ export class Gatekeeper {
     return finds.map((find, n) => (verdicts[n] === 'permitted' ? 'permitted' : judge(now, action, find())));
   }
 
-  private async lookTwice(token: string, request: AdmissionRequest): Promise<Admission> {
+  private async lookTwice(token: string, request: AdmissionRequest, atHead = false): Promise<Admission> {
     const fromMemory = request.requires.decidesFromMemory === true;
     // Memory that was never filled knows nobody, so nobody can decide from it.
     this.assertFresh(fromMemory ? Number.MAX_VALUE : this.config.verifyStalenessMaxMs);
-    let look = await this.look(token, request, false);
+    let look = await this.look(token, request, atHead);
     if ('refusal' in look && !look.final && (await this.reachesHead(fromMemory)))
       look = await this.look(token, request, true);
     if ('admission' in look) return look.admission;
