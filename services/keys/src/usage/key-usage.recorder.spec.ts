@@ -117,4 +117,14 @@ describe('the recorder', () => {
     await recorder.onApplicationShutdown();
     expect([total(sink.taken), sink.isClosed]).toEqual([1, true]);
   });
+
+  it('flushes at the end what came after a batch that had to wait', async () => {
+    recorder.decided(keyOf(1), 'VALID', 'gateway', AT);
+    sink.fails = 'before';
+    await recorder.flush();
+    recorder.decided(keyOf(2), 'VALID', 'gateway', AT);
+    sink.fails = 'never';
+    await recorder.onApplicationShutdown();
+    expect([total(sink.taken), sink.taken.map(({ sequence }) => sequence)]).toEqual([2, [1, 2]]);
+  });
 });

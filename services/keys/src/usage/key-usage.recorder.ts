@@ -98,7 +98,13 @@ export class KeyUsageRecorder implements OnModuleInit, OnApplicationShutdown {
   }
 
   private async send(): Promise<void> {
-    if (this.unsent.length === 0) this.unsent = this.batches();
+    if (!(await this.sendUnsent())) return;
+    this.unsent = this.batches();
+    await this.sendUnsent();
+  }
+
+  /** False where some has to wait. */
+  private async sendUnsent(): Promise<boolean> {
     for (let [batch] = this.unsent; batch !== undefined; [batch] = this.unsent) {
       try {
         await this.sink.take(batch, this.ending.signal);
@@ -109,13 +115,14 @@ export class KeyUsageRecorder implements OnModuleInit, OnApplicationShutdown {
           // Once an outage is enough.
           if (!this.isFailing) this.logger.warn({ err }, 'Usage of keys waits; it is tried again.');
           this.isFailing = true;
-          return;
+          return false;
         }
         this.refused += batch.counts.reduce((sum, { count }) => sum + count, 0);
         this.logger.error({ err }, 'A batch of key usage was dropped.');
       }
       this.unsent.shift();
     }
+    return true;
   }
 
   private batches(): KeyUsageBatch[] {
