@@ -7,6 +7,9 @@ const HOUR_MS = 3_600_000;
 const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS } as const;
 const STEPS_DEFAULT = { minute: 60, hour: 24, day: 30 } as const;
 
+/** What lies behind cannot be written as RFC 3339, and PostgreSQL would not read it. */
+const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23);
+
 export type UsageStep = keyof typeof STEP_MS;
 
 export interface UsageRange {
@@ -26,10 +29,10 @@ export function usageRange(
   const stepMs = STEP_MS[step];
   const floor = (ms: number): number => ms - (ms % stepMs);
   const endMs = to === undefined ? nowMs : Date.parse(to);
-  const toMs = endMs === floor(endMs) ? endMs : floor(endMs) + stepMs;
+  const toMs = Math.min(endMs === floor(endMs) ? endMs : floor(endMs) + stepMs, TIME_MS_MAX);
   const fromMs = from === undefined ? Math.max(0, toMs - STEPS_DEFAULT[step] * stepMs) : floor(Date.parse(from));
   if (fromMs >= toMs) throw validationRefusal([{ location: 'query.from', message: 'must be before query.to' }]);
-  const buckets = (toMs - fromMs) / stepMs;
+  const buckets = Math.ceil((toMs - fromMs) / stepMs);
   if (buckets > BUCKETS_MAX)
     throw validationRefusal([
       {

@@ -95,6 +95,12 @@ describe('the usage of keys over HTTP', () => {
     expect((await steward.call('root', 'GET', '/v1/key-usage?tenantId=nobody')).status).toBe(404);
   });
 
+  it.each(['minute', 'hour', 'day'])('up to the last %s that a time can name', async (step) => {
+    const range = 'from=9999-12-31T00:00:00Z&to=9999-12-31T23:59:59.999Z';
+    const usage = await read<ProjectKeyUsageView>(`/v1/projects/GOV1/key-usage?step=${step}&${range}`);
+    expect(usage).toMatchObject({ buckets: [], topKeys: [], to: expect.stringMatching(/^9999-12-31T/) as string });
+  });
+
   it('as CSV', async () => {
     const answer = await steward.made('root', 'GET', '/v1/projects/GOV1/key-usage?step=day&format=csv');
     expect(answer.headers.get('content-disposition')).toContain('key-usage-GOV1.csv');

@@ -217,6 +217,8 @@ describe('the history of usage', () => {
     expect((await call('alice', 'GET', history(backwards))).status).toBe(400);
     const future = 'from=2100-01-02T00:00:00Z&to=2100-01-03T00:00:00Z&service=container-compute';
     expect((await made('alice', 'GET', history(future))).body).toMatchObject({ series: [{ buckets: [] }, {}, {}] });
+    const last = 'from=9999-12-31T00:00:00Z&to=9999-12-31T23:59:59Z&service=container-compute';
+    expect((await made('alice', 'GET', history(last))).body).toMatchObject({ series: [{ buckets: [] }, {}, {}] });
   });
 });
 

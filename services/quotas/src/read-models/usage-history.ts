@@ -11,6 +11,8 @@ export const BUCKETS_MAX = 1_000;
 
 export const STEP_MS = { hour: HOUR_MS, day: 24 * HOUR_MS } as const;
 const STEPS_DEFAULT = { hour: 24, day: 30 } as const;
+/** What lies behind cannot be written as RFC 3339, and PostgreSQL would not read it. */
+const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23);
 
 export interface HistoryWish {
   readonly step: keyof typeof STEP_MS;
@@ -33,10 +35,10 @@ export function historyRange({ step, from, to }: HistoryWish, resources: number,
   const stepMs = STEP_MS[step];
   const floor = (ms: number): number => ms - (ms % stepMs);
   const endMs = to === undefined ? nowMs : Date.parse(to);
-  const toMs = endMs === floor(endMs) ? endMs : floor(endMs) + stepMs;
+  const toMs = Math.min(endMs === floor(endMs) ? endMs : floor(endMs) + stepMs, TIME_MS_MAX);
   const fromMs = from === undefined ? Math.max(0, toMs - STEPS_DEFAULT[step] * stepMs) : floor(Date.parse(from));
   if (fromMs >= toMs) throw validationRefusal([{ location: 'query.from', message: 'must be before query.to' }]);
-  const buckets = ((toMs - fromMs) / stepMs) * resources;
+  const buckets = Math.ceil((toMs - fromMs) / stepMs) * resources;
   if (buckets > BUCKETS_MAX)
     throw validationRefusal([
       {
