@@ -117,6 +117,26 @@ describe('the usage of keys in PostgreSQL', () => {
     expect(await sums('verification_minutes', `'all'`)).toEqual({ all: 7 });
   });
 
+  it('a replica that starts while a batch is folded waits for it, and never the other way round', async () => {
+    const source = randomUUID();
+    const keyId = keyIdOf(1);
+    const counts = [{ ...aCount(), keyId }];
+    const lastUses = [{ keyId, version: 1, at: minuteOf(0) }];
+    let starting: Promise<void> | undefined;
+    const isWaiting = async (): Promise<boolean> =>
+      ((await pool.query(`select from pg_locks where not granted and mode = 'ShareLock'`)).rowCount ?? 0) > 0;
+    const folded = await inTransaction(pool, async (client) => {
+      await foldUsage(client, { v: 1, source, sequence: 1, counts, lastUses: [] });
+      starting = createUsageTables(pool);
+      for (const deadline = Date.now() + 20_000; !(await isWaiting());)
+        if (Date.now() > deadline) throw new Error('Nobody waits.');
+      await client.query('set local lock_timeout = 200');
+      return foldUsage(client, { v: 1, source, sequence: 2, counts: [], lastUses });
+    });
+    expect(folded).toBe(true);
+    await starting;
+  });
+
   it('keeps the latest use of every secret, whichever verifier tells first', async () => {
     const at = (second: number): string => new Date(START_MS + second * 1_000).toISOString();
     const use = (version: number, second: number) => ({ keyId: keyIdOf(1), version, at: at(second) });

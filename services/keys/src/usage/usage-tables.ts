@@ -6,14 +6,24 @@ import { createOwnTable } from '../own-tables.js';
 export const KEPT_DAYS = { minutes: 7, hours: 400, sources: 30 } as const;
 const PRUNED_ROWS_MAX = 5_000;
 
-/** Where a thing stands in no project or tenant, the text is empty, for null is no part of a primary key. */
+/**
+ * Where a thing stands in no project or tenant, the text is empty, for null is no part of a primary key. In the order in
+ * which a batch is folded: an index that is there locks its table all the same, and replicas start while others fold.
+ */
 const DDL = `
-  create table if not exists keys.key_usage (
-    key_id text collate "C" primary key,
-    last_used_at timestamptz not null,
-    by_version jsonb not null
+  create table if not exists keys.usage_offsets (
+    topic text collate "C" not null,
+    partition integer not null,
+    next_offset bigint not null,
+    primary key (topic, partition)
   );
-  create index if not exists key_usage_last_used_at on keys.key_usage (last_used_at, key_id);
+
+  create table if not exists keys.usage_sources (
+    source uuid primary key,
+    sequence bigint not null,
+    taken_at timestamptz not null
+  );
+  create index if not exists usage_sources_taken_at on keys.usage_sources (taken_at);
 
   create table if not exists keys.usage_hours (
     key_id text collate "C" not null,
@@ -36,6 +46,7 @@ const DDL = `
     primary key (project_id, minute, code, tenant_id)
   ) with (fillfactor = 80);
   create index if not exists verification_minutes_minute on keys.verification_minutes (minute);
+  create index if not exists verification_minutes_tenant on keys.verification_minutes (tenant_id, minute);
 
   create table if not exists keys.verification_hours (
     project_id text collate "C" not null,
@@ -46,20 +57,14 @@ const DDL = `
     primary key (project_id, hour, code, tenant_id)
   ) with (fillfactor = 80);
   create index if not exists verification_hours_hour on keys.verification_hours (hour);
+  create index if not exists verification_hours_tenant on keys.verification_hours (tenant_id, hour);
 
-  create table if not exists keys.usage_sources (
-    source uuid primary key,
-    sequence bigint not null,
-    taken_at timestamptz not null
+  create table if not exists keys.key_usage (
+    key_id text collate "C" primary key,
+    last_used_at timestamptz not null,
+    by_version jsonb not null
   );
-  create index if not exists usage_sources_taken_at on keys.usage_sources (taken_at);
-
-  create table if not exists keys.usage_offsets (
-    topic text collate "C" not null,
-    partition integer not null,
-    next_offset bigint not null,
-    primary key (topic, partition)
-  );
+  create index if not exists key_usage_last_used_at on keys.key_usage (last_used_at, key_id);
 `;
 
 const TAKE = `
