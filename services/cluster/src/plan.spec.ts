@@ -59,6 +59,13 @@ describe('the plan of the cluster', () => {
     const engines = { databaseUrl: undefined, migrationDatabaseUrl: undefined, kafka: undefined };
     const plan = planOf({ ...options, env, engines });
     expect(JSON.stringify(named('front', plan))).not.toContain('hunter2');
+    const held = { PGPASSWORD: 'x', STEWARD_KEYS_GRPC_URL: 'keys:1', STEWARD_DATABASE_URL_FILE: '/url' };
+    const ofFront = { PATH: '/bin', STEWARD_TLS_CERT_FILE: '/cert', STEWARD_TRUSTED_PROXIES: '10.0.0.0/8' };
+    expect(named('front', planOf({ ...options, env: { ...options.env, ...held } })).env).toEqual({
+      ...ofFront,
+      STEWARD_HOST: '::1',
+      STEWARD_PORT: '8080',
+    });
     expect(named('keys-1', plan).env).toMatchObject(env);
   });
 });

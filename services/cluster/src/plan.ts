@@ -39,6 +39,9 @@ const REPLICAS = 2;
 const SERVICES = ['tenancy', 'keys', 'quotas', 'audit', 'projector'] as const;
 type Service = (typeof SERVICES)[number];
 
+/** What the front reads, and what is not ours: it needs no secret of the store, so it gets none. */
+const FRONT = /^(STEWARD_(HOST|PORT|TRUSTED_PROXIES|TLS_[A-Z_]+|LOG_LEVEL)$|(?!STEWARD_|PG))/;
+
 export const PORTS = SERVICES.length * REPLICAS * 2;
 
 const programOf = (folder: string): string => fileURLToPath(new URL(`../../${folder}/src/main.js`, import.meta.url));
@@ -121,11 +124,8 @@ function frontOf(of: (service: Service) => Place[], { env, host, port, tls }: Pl
     name: 'front',
     script: frontProgram(),
     args,
-    // It needs no secret of the store, so it gets none.
     env: Object.fromEntries(
-      Object.entries({ ...env, STEWARD_HOST: host, STEWARD_PORT: String(port) }).filter(
-        ([name]) => !/^STEWARD_(.*DATABASE|EVENTSTORE|KAFKA|PEPPER|KEK|INTERNAL|GRPC)_/.test(name),
-      ),
+      Object.entries({ ...env, STEWARD_HOST: host, STEWARD_PORT: String(port) }).filter(([name]) => FRONT.test(name)),
     ),
     http: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`,
     grpc: undefined,
