@@ -46,7 +46,8 @@ export class Cluster {
     await assertFree(port, config.host);
     let engines = await this.database(env);
     signal.throwIfAborted();
-    const internalKeyFile = env['STEWARD_INTERNAL_KEY_FILE'] ?? (await this.internalKey());
+    const given = config.internalKey && env['STEWARD_INTERNAL_KEY_FILE'];
+    const internalKeyFile = given ?? (await this.internalKey());
     await this.found(storeEnvironment({ env, dataDir: config.dataDir, engines }), signal);
     if (ownKafka) engines = { ...engines, kafka: await this.kafka(engines, signal) };
 

@@ -7,16 +7,16 @@ import type { Logger } from '#libs/platform';
 import { Backoff } from './backoff.js';
 import type { OrphanKeeper } from './orphan-keeper.js';
 import type { PlannedProcess } from './plan.js';
+import { isReady } from './readiness.js';
 
 const READY_MS_MAX = 120_000;
 const ASK_EVERY_MS = 200;
-const ANSWER_MS_MAX = 2_500;
 /** Longer than a program takes to drain. */
 const STOP_MS_MAX = 15_000;
 
 export interface SupervisedParts {
   readonly logger: Logger;
-  readonly keeper: OrphanKeeper;
+  readonly keeper: Pick<OrphanKeeper, 'keep' | 'forget'>;
 }
 
 /** A process that is started again whenever it ends, until it is stopped. */
@@ -39,7 +39,7 @@ export class SupervisedProcess {
   async start(signal: AbortSignal): Promise<void> {
     const child = this.spawn();
     const deadline = performance.now() + READY_MS_MAX;
-    while (!(await this.isReady())) {
+    while (!(await isReady(this.plan.http))) {
       signal.throwIfAborted();
       if (child.exitCode !== null || child.signalCode !== null)
         throw new Error(`The process ${this.plan.name} ended before it was ready.`);
@@ -60,6 +60,7 @@ export class SupervisedProcess {
     const kill = (): void => void child.kill('SIGKILL');
     const late = setTimeout(kill, STOP_MS_MAX);
     hurry.addEventListener('abort', kill);
+    if (hurry.aborted) kill();
     await ended;
     clearTimeout(late);
     hurry.removeEventListener('abort', kill);
@@ -92,16 +93,6 @@ export class SupervisedProcess {
     if (child.pid !== undefined) keeper.keep(name, child.pid, 'SIGTERM');
     logger.info({ process: name, pid: child.pid, http, ...(grpc === undefined ? {} : { grpc }) }, 'A process started.');
     return child;
-  }
-
-  private async isReady(): Promise<boolean> {
-    try {
-      const answer = await fetch(`${this.plan.http}/readyz`, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
-      await answer.arrayBuffer();
-      return answer.ok;
-    } catch {
-      return false;
-    }
   }
 }
 

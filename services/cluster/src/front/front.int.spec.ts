@@ -1,8 +1,13 @@
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { Agent, type IncomingMessage, request as httpRequest, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogger } from '#libs/platform';
+import { loopbackCertificate } from '../../../../libs/kurrentdb/src/testing/loopback-certificate.js';
+import { isReady } from '../readiness.js';
 import { Front } from './front.js';
 import { type Handler, ReplicaServer } from './testing/replica-server.js';
 
@@ -100,6 +105,27 @@ describe('the front', () => {
     await b?.kill();
     await until('the front is not ready', async () => (await call('/readyz')).status === 503);
     expect(await text('/healthz')).toBe('{"alive":true}');
+  });
+
+  it('is seen to be ready over TLS, whatever name its certificate bears', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'steward-front-'));
+    const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
+    await writeFile(certFile, loopbackCertificate.cert);
+    await writeFile(keyFile, loopbackCertificate.key);
+    const { replica: tenancy } = await replica('tenancy', [], named('a'));
+    front = await Front.start({
+      config: { ...config, tls: { certFile, keyFile } },
+      services: { tenancy: [tenancy] },
+      watched: {},
+      logger,
+    });
+    await rm(folder, { recursive: true });
+    expect(front.url).toMatch(/^https:/);
+    const { url } = front;
+    await front.learned;
+    expect(await isReady(url)).toBe(true);
+    await front.stop(0);
+    expect(await isReady(url)).toBe(false);
   });
 
   it('hands a request that a dead replica refused to the living one, body and all, and comes back to it', async () => {
