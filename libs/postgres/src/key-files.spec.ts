@@ -35,6 +35,16 @@ describe('The key files', () => {
     expect(Object.keys(kek)).toEqual(['current', 'keys', 'installationKey']);
   });
 
+  it('are the same for all who found a store at once', async () => {
+    const all = await Promise.all(Array.from({ length: 8 }, () => loadOrCreateKeyFiles(options(true))));
+    const read = await loadOrCreateKeyFiles(options(false));
+    for (const { installationKey, peppers } of all) {
+      expect(installationKey.equals(read.installationKey)).toBe(true);
+      expect(peppers.hmac('1', digest)).toEqual(read.peppers.hmac('1', digest));
+    }
+    expect(await readdir(join(folder, 'keys'))).toEqual(['kek.json', 'pepper.json']);
+  });
+
   it('are one without the peppers, where the process is to hold none', async () => {
     const made = await loadOrCreateKeyFiles({ ...options(true), pepperFile: undefined });
     expect(made.peppers).toBeUndefined();

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { inspect } from 'node:util';
-import { writeDurably } from './durable-file.js';
+import { createDurably, writeDurably } from './durable-file.js';
 
 /** A key file that is no key file. The message names the file and what is wrong, never what stands in it. */
 export class KeyFileInvalid extends Error {
@@ -202,8 +202,9 @@ async function loadOrCreate(file: string, kind: 'kek' | 'pepper', mayCreate: boo
   const made = { current: '1', keys: { '1': key() }, ...(kind === 'kek' ? { installationKey: key() } : {}) };
   const text = `${JSON.stringify(made, undefined, 2)}\n`;
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-  await writeDurably(file, text, 0o600);
-  return parse(file, text, kind === 'kek');
+  await createDurably(file, text, 0o600);
+  // Of several that found a store at once, all go by what the quickest wrote.
+  return loadOrCreate(file, kind, false);
 }
 
 async function readIfPresent(file: string): Promise<string | undefined> {
