@@ -1,6 +1,15 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { eventTypes } from '#libs/contracts';
-import { asyncApi, dataSchemas, eventSchema, type Json, schemaFile } from './event-schemas.js';
+import { eventTypes, type KeyUsageBatch } from '#libs/contracts';
+import { messageOfUsage, readUsageMessage } from '../../services/keys/src/usage/usage-message.js';
+import {
+  asyncApi,
+  dataSchemas,
+  eventSchema,
+  type Json,
+  schemaFile,
+  USAGE_SCHEMA_FILE,
+  usageSchema,
+} from './event-schemas.js';
 
 /** `UPDATE_GOLDEN=1` writes the files anew; consumers have them, so within a version fields may only be added. */
 const update = process.env['UPDATE_GOLDEN'] === '1';
@@ -51,6 +60,45 @@ describe('the schemas of events', () => {
     for (const type of types)
       expect(textOf(schemaOf(type))).toBe(readFileSync(new URL(schemaFile(type), folder), 'utf8'));
     expect(readdirSync(folder).sort()).toEqual(types.map(schemaFile).sort());
+  });
+
+  it('of key usage is the one that is checked in, and a message is as it says', () => {
+    const file = new URL(`../../docs/api/telemetry/${USAGE_SCHEMA_FILE}`, import.meta.url);
+    const schema = usageSchema();
+    if (update) writeFileSync(file, textOf(schema));
+    expect(textOf(schema)).toBe(readFileSync(file, 'utf8'));
+
+    const source = '0b5f3c1e-8a53-4e0e-9d5a-0d8c3f1b2a01';
+    const keyId = 'key_0000000000000002';
+    const counted = { minute: '2026-01-01T12:00:00.000Z', tenantId: 'acme', projectId: 'GOV1', service: 'gateway' };
+    const nowhere = { keyId: null, tenantId: null, projectId: null };
+    const batch: KeyUsageBatch = {
+      v: 1,
+      source,
+      sequence: 7,
+      counts: [
+        { ...counted, keyId, code: 'VALID', count: 3 },
+        { ...counted, ...nowhere, code: 'NOT_FOUND', count: 1 },
+      ],
+      lastUses: [{ keyId, version: 1, at: '2026-01-01T12:00:01.000Z' }],
+    };
+    const { topic, key, headers, value } = messageOfUsage(batch);
+    expect(faults(schema, JSON.parse(String(value)))).toEqual([]);
+    expect(faults(schema, { ...batch, sequence: '7' })).toEqual(['/sequence is a string']);
+    expect(readUsageMessage(value)).toEqual(batch);
+    expect({ topic, key, headers }).toEqual({
+      topic: 'steward.keys.usage',
+      key: source,
+      headers: {
+        'content-type': 'application/json',
+        ce_specversion: '1.0',
+        ce_id: `${source}.7`,
+        ce_source: '/steward/keys',
+        ce_type: 'steward.keys.usage.v1',
+        ce_subject: source,
+        ce_sequence: '7',
+      },
+    });
   });
 
   it('the AsyncAPI document is the one that is checked in', () => {

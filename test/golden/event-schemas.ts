@@ -1,12 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
-import { eventTypes } from '#libs/contracts';
+import { eventTypes, KEY_USAGE_TOPIC } from '#libs/contracts';
 import { topicOf } from '#libs/kafka';
 
 /** A JSON Schema, or a document that holds some. */
 export type Json = { [field: string]: unknown };
 
-const CONTRACTS = fileURLToPath(new URL('../../libs/contracts/src/event-types.ts', import.meta.url));
+const contractsFile = (name: string): string =>
+  fileURLToPath(new URL(`../../libs/contracts/src/${name}.ts`, import.meta.url));
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema';
 const TEXT = { type: 'string' };
 const TEXT_OR_NULL = { type: ['string', 'null'] };
@@ -75,9 +76,10 @@ class SchemaWriter {
   }
 }
 
-/** The schema of each event's data, by its type, from the contracts' own types. */
-export function dataSchemas(): Map<string, Json> {
-  const program = ts.createProgram([CONTRACTS], {
+/** An exported type of a file of the contracts. */
+function contractType(file: string, name: string): { readonly type: ts.Type; readonly writer: SchemaWriter } {
+  const path = contractsFile(file);
+  const program = ts.createProgram([path], {
     strict: true,
     exactOptionalPropertyTypes: true,
     target: ts.ScriptTarget.ES2022,
@@ -86,12 +88,16 @@ export function dataSchemas(): Map<string, Json> {
     types: [],
   });
   const checker = program.getTypeChecker();
-  const source = program.getSourceFile(CONTRACTS);
+  const source = program.getSourceFile(path);
   const module = source === undefined ? undefined : checker.getSymbolAtLocation(source);
-  const union = module?.exports?.get(ts.escapeLeadingUnderscores('StewardEvent'));
-  if (union === undefined) throw new Error('The contracts have no StewardEvent.');
-  const writer = new SchemaWriter(checker);
-  const events = checker.getDeclaredTypeOfSymbol(union);
+  const symbol = module?.exports?.get(ts.escapeLeadingUnderscores(name));
+  if (symbol === undefined) throw new Error(`The contracts have no ${name}.`);
+  return { type: checker.getDeclaredTypeOfSymbol(symbol), writer: new SchemaWriter(checker) };
+}
+
+/** The schema of each event's data, by its type, from the contracts' own types. */
+export function dataSchemas(): Map<string, Json> {
+  const { type: events, writer } = contractType('event-types', 'StewardEvent');
   const schemas = new Map<string, Json>();
   for (const event of events.isUnion() ? events.types : []) {
     const properties = writer.propertiesOf(event);
@@ -145,6 +151,19 @@ export function eventSchema(type: keyof typeof eventTypes, data: Json): Json {
   };
 }
 
+export const USAGE_SCHEMA_FILE = 'KeyUsageBatch.v1.json';
+
+/** The whole value of a message of key usage. */
+export function usageSchema(): Json {
+  const { type, writer } = contractType('key-usage', 'KeyUsageBatch');
+  return {
+    $schema: DRAFT,
+    $id: 'urn:steward:telemetry:KeyUsageBatch:v1',
+    title: 'KeyUsageBatch',
+    ...writer.schemaOf(type),
+  };
+}
+
 export const schemaFile = (type: keyof typeof eventTypes): string => `${type}.v${eventTypes[type].schemaVersion}.json`;
 
 const HEADERS = {
@@ -173,6 +192,41 @@ const HEADERS = {
   },
 };
 
+const USAGE_HEADERS = {
+  type: 'object',
+  required: ['content-type', 'ce_specversion', 'ce_id', 'ce_source', 'ce_type', 'ce_subject', 'ce_sequence'],
+  properties: {
+    'content-type': { const: 'application/json' },
+    ce_specversion: { const: '1.0' },
+    ce_id: TEXT,
+    ce_source: { const: '/steward/keys' },
+    ce_type: { const: 'steward.keys.usage.v1' },
+    ce_subject: { ...TEXT, description: 'The source, which is the key of the message too.' },
+    ce_sequence: {
+      ...TEXT,
+      description: 'Of the batch within its source, from 1. Drop what is not above the highest you have of the source.',
+    },
+  },
+};
+
+const usageChannel = {
+  address: KEY_USAGE_TOPIC,
+  description: 'Telemetry and no events: what verifiers count, once a second. A crash loses at most that second.',
+  messages: { KeyUsageBatch: { $ref: '#/components/messages/KeyUsageBatch' } },
+  bindings: { kafka: { topic: KEY_USAGE_TOPIC, bindingVersion: '0.5.0' } },
+};
+
+const usageMessage = {
+  name: 'steward.keys.usage.v1',
+  contentType: 'application/json',
+  headers: USAGE_HEADERS,
+  payload: {
+    schemaFormat: 'application/schema+json;version=draft-2020-12',
+    schema: { $ref: `./telemetry/${USAGE_SCHEMA_FILE}` },
+  },
+  bindings: { kafka: { key: { ...TEXT, description: 'The source.' }, bindingVersion: '0.5.0' } },
+};
+
 /** What Steward sends, as AsyncAPI 3. */
 export function asyncApi(): Json {
   const types = Object.keys(eventTypes) as (keyof typeof eventTypes)[];
@@ -199,23 +253,29 @@ export function asyncApi(): Json {
       description: 'Delivered at least once, in order per stream. The envelope to the byte: docs/events.md.',
       license: { name: 'Apache-2.0' },
     },
-    channels: Object.fromEntries(
-      contexts.map((context) => [
-        context,
-        {
-          address: topicOf(context),
-          messages: Object.fromEntries(
-            typesOf(context).map((type) => [type, { $ref: `#/components/messages/${type}` }]),
-          ),
-          bindings: { kafka: { topic: topicOf(context), bindingVersion: '0.5.0' } },
-        },
+    channels: {
+      ...Object.fromEntries(
+        contexts.map((context) => [
+          context,
+          {
+            address: topicOf(context),
+            messages: Object.fromEntries(
+              typesOf(context).map((type) => [type, { $ref: `#/components/messages/${type}` }]),
+            ),
+            bindings: { kafka: { topic: topicOf(context), bindingVersion: '0.5.0' } },
+          },
+        ]),
+      ),
+      'keys-usage': usageChannel,
+    },
+    operations: Object.fromEntries(
+      [...contexts, 'keys-usage'].map((channel) => [
+        `publish-${channel}`,
+        { action: 'send', channel: { $ref: `#/channels/${channel}` } },
       ]),
     ),
-    operations: Object.fromEntries(
-      contexts.map((context) => [`publish-${context}`, { action: 'send', channel: { $ref: `#/channels/${context}` } }]),
-    ),
     components: {
-      messages: Object.fromEntries(messages),
+      messages: { ...Object.fromEntries(messages), KeyUsageBatch: usageMessage },
       messageTraits: {
         cloudEvent: {
           headers: HEADERS,
