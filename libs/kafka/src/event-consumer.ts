@@ -38,7 +38,7 @@ export interface EventConsumerOptions {
   readonly onCrash?: (error: Error) => void;
 }
 
-/** `crashed` until the group is joined again: whoever answers for the process is not ready then. */
+/** `crashed` until the group is joined again. */
 export type ConsumerState = 'idle' | 'joining' | 'running' | 'crashed' | 'stopped';
 
 const ATTEMPTS_MAX = 5;
