@@ -10,6 +10,7 @@ export {
   type EventConsumerOptions,
   type IncomingMessage,
 } from './event-consumer.js';
+export { clusterIdOf } from './cluster-id.js';
 export { eventTopics, messageOf, type OutgoingMessage, topicOf } from './event-message.js';
 export { EventPublisher, PUBLISHER_TIMES, type PublisherTimes, PublishFailed } from './event-publisher.js';
 export { type KafkaSettings, openKafka, SASL_MECHANISMS, type SaslMechanism } from './kafka-client.js';

@@ -1,7 +1,7 @@
 import type { Kafka } from 'kafkajs';
 import type { Pool } from 'pg';
 import { KEY_USAGE_TOPIC } from '#libs/contracts';
-import { type ConsumerState, EventConsumer, EventPublisher, type IncomingMessage } from '#libs/kafka';
+import { clusterIdOf, type ConsumerState, EventConsumer, EventPublisher, type IncomingMessage } from '#libs/kafka';
 import { inTransaction, isTransient } from '#libs/postgres';
 import { readUsageMessage } from './usage-message.js';
 import { forgetOffset, moveOffset, readOffsets } from './usage-offsets.js';
@@ -46,6 +46,7 @@ export class UsageFold {
   private readonly deadLetters: EventPublisher;
   private readonly consumer: EventConsumer;
   private readonly pruner: UsagePruner;
+  private clusterId = '';
 
   constructor(options: UsageFoldOptions) {
     const { kafka, pool, onRetry, onDeadLetter, onGap } = options;
@@ -58,16 +59,18 @@ export class UsageFold {
       prepare: async () => {
         await createUsageTables(pool);
         await options.prepare();
+        this.clusterId = await clusterIdOf(kafka);
       },
       offsets: {
-        read: (topic, partitions) => readOffsets(pool, topic, partitions),
-        forget: (topic, partition) => forgetOffset(pool, topic, partition),
+        read: (topic, partitions) => readOffsets(pool, this.placeOf(topic), partitions),
+        forget: (topic, partition) => forgetOffset(pool, this.placeOf(topic), partition),
         onGap: (_topic, partition, messages) => {
           onGap(partition, messages);
         },
       },
       handle: async (message) => {
-        if ((await foldMessage(pool, message)) === 'folded') this.foldedCount += 1;
+        const { topic } = message;
+        if ((await foldMessage(pool, { ...message, topic: this.placeOf(topic) })) === 'folded') this.foldedCount += 1;
         else this.repeatedCount += 1;
       },
       isTransient,
@@ -95,5 +98,10 @@ export class UsageFold {
   async stop(): Promise<void> {
     await Promise.all([this.consumer.stop(), this.pruner.stop()]);
     await this.deadLetters.close();
+  }
+
+  /** The offsets of one Kafka say nothing of another's topic, though it has the same name. */
+  private placeOf(topic: string): string {
+    return `${this.clusterId}/${topic}`;
   }
 }
