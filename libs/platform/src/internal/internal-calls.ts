@@ -124,6 +124,9 @@ export class InternalCalls implements OnModuleDestroy {
         'grpc.max_reconnect_backoff_ms': 1_000,
         // One that was sent may have been done, and only the caller knows whether to ask again.
         'grpc.enable_retries': 0,
+        // A network that swallows packets would otherwise keep a connection, and all that is written to it, for minutes.
+        'grpc.keepalive_time_ms': 10_000,
+        'grpc.keepalive_timeout_ms': 5_000,
       });
       this.clients.set(address, client);
     }

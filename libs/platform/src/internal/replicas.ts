@@ -24,6 +24,7 @@ export class Replicas {
     private readonly calls: Pick<InternalCalls, 'isReady' | 'send'>,
     private readonly service: string,
     private readonly addresses: readonly string[],
+    private readonly now: () => number = () => performance.now(),
   ) {}
 
   /**
@@ -46,7 +47,7 @@ export class Replicas {
         return outcome;
       } catch (error) {
         if (!isPassing(error)) throw error;
-        this.avoidedUntilMs.set(address, performance.now() + AVOIDED_MS);
+        this.avoid(address);
         last = error;
       }
     }
@@ -59,9 +60,16 @@ export class Replicas {
     const first = this.asked % Math.max(1, addresses.length);
     this.asked = first + 1;
     const turned = [...addresses.slice(first), ...addresses.slice(0, first)];
-    const nowMs = performance.now();
+    const nowMs = this.now();
     const isAvoided = (address: string): boolean => (this.avoidedUntilMs.get(address) ?? 0) > nowMs;
-    return [...turned.filter((one) => !isAvoided(one)), ...turned.filter(isAvoided)];
+    const order = [...turned.filter((one) => !isAvoided(one)), ...turned.filter(isAvoided)];
+    // Whether one is back a single question finds out, for each that asks in vain waits.
+    if (order[0] !== undefined && this.avoidedUntilMs.has(order[0])) this.avoid(order[0]);
+    return order;
+  }
+
+  private avoid(address: string): void {
+    this.avoidedUntilMs.set(address, this.now() + AVOIDED_MS);
   }
 }
 
