@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
 import type { Logger } from 'pino';
-import type { KeyUsageBatch, KeyUse, VerifyCode } from '#libs/contracts';
+import type { KeyUsageBatch, VerifyCode } from '#libs/contracts';
 import { LOGGER, Metrics } from '#libs/platform';
 import { KeyUsageSink, UsageBatchRefused } from './key-usage-sink.js';
-import { type CountedKey, UsageTally } from './usage-tally.js';
+import { type CountedKey, type TalliedUse, UsageTally } from './usage-tally.js';
 
 /** Uses closer together than this are one. */
 export const RESOLUTION_MS = 60_000;
@@ -127,7 +127,9 @@ export class KeyUsageRecorder implements OnModuleInit, OnApplicationShutdown {
 
   private batches(): KeyUsageBatch[] {
     const { counts, uses } = this.tally.take();
-    const lastUses = uses.filter((use) => this.isNew(use));
+    const lastUses = uses
+      .filter((use) => this.isNew(use))
+      .map(({ keyId, version, atMs }) => ({ keyId, version, at: new Date(atMs).toISOString() }));
     const batches: KeyUsageBatch[] = [];
     for (let at = 0; at < Math.max(counts.length, lastUses.length); at += BATCH_ROWS_MAX) {
       this.sequence += 1;
@@ -142,8 +144,7 @@ export class KeyUsageRecorder implements OnModuleInit, OnApplicationShutdown {
     return batches;
   }
 
-  private isNew({ keyId, version, at }: KeyUse): boolean {
-    const atMs = Date.parse(at);
+  private isNew({ keyId, version, atMs }: TalliedUse): boolean {
     const before = this.remembered.get(keyId);
     if (before === undefined) {
       // Forgetting costs a few writes more, and keeps memory bounded.

@@ -20,17 +20,17 @@ describe('the tally', () => {
     const counted = { minute: '2026-01-01T12:00:00.000Z', keyId: keyOf(1).keyId, tenantId: 'acme', projectId: 'P1' };
     expect(tally.take()).toEqual({
       counts: [
-        { ...counted, service: 'gateway', code: 'VALID', count: 2 },
-        { ...counted, service: 'billing', code: 'VALID', count: 1 },
         { ...counted, service: 'gateway', code: 'EXPIRED', count: 1 },
+        { ...counted, service: 'billing', code: 'VALID', count: 1 },
+        { ...counted, service: 'gateway', code: 'VALID', count: 2 },
         { ...counted, keyId: null, tenantId: null, projectId: null, service: 'gateway', code: 'NOT_FOUND', count: 1 },
         { ...counted, minute: '2026-01-01T12:01:00.000Z', service: 'gateway', code: 'VALID', count: 1 },
       ],
       uses: [
-        { keyId: keyOf(1).keyId, version: 1, at: '2026-01-01T12:00:30.500Z' },
-        { keyId: keyOf(1).keyId, version: 2, at: '2026-01-01T12:00:30.700Z' },
-        { keyId: keyOf(2).keyId, version: 1, at: '2026-01-01T12:00:30.000Z' },
-        { keyId: keyOf(1).keyId, version: 1, at: '2026-01-01T12:01:30.000Z' },
+        { keyId: keyOf(1).keyId, version: 2, atMs: AT + 700 },
+        { keyId: keyOf(1).keyId, version: 1, atMs: AT + 500 },
+        { keyId: keyOf(2).keyId, version: 1, atMs: AT },
+        { keyId: keyOf(1).keyId, version: 1, atMs: AT + MINUTE_MS },
       ],
     });
     expect([tally.rows, tally.take()]).toEqual([0, { counts: [], uses: [] }]);

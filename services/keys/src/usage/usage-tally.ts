@@ -1,4 +1,4 @@
-import type { KeyUsageCount, KeyUse, VerifyCode } from '#libs/contracts';
+import type { KeyUsageCount, VerifyCode } from '#libs/contracts';
 
 export const MINUTE_MS = 60_000;
 
@@ -19,14 +19,23 @@ interface Row {
   readonly code: VerifyCode;
   readonly service: string;
   count: number;
+  /** The row after it: most keys have one, and a list would be most of their price. */
+  next: Row | undefined;
+}
+
+/** The last use of one secret. */
+interface Use {
+  readonly version: number;
+  atMs: number;
+  next: Use | undefined;
 }
 
 /** Of one key in one minute; without an ID of what is counted without its key. */
-interface Counter extends CountedPlace {
+interface Counter {
   readonly keyId: string | null;
-  readonly rows: Row[];
-  /** Version of the secret and ms of its last use, in pairs. */
-  readonly uses: number[];
+  readonly place: CountedPlace;
+  rows: Row | undefined;
+  uses: Use | undefined;
 }
 
 interface Minute {
@@ -38,19 +47,24 @@ interface Minute {
   readonly crowded: Map<string, Counter>;
 }
 
+export interface TalliedUse {
+  readonly keyId: string;
+  readonly version: number;
+  readonly atMs: number;
+}
+
 export interface Tallied {
   readonly counts: readonly KeyUsageCount[];
-  readonly uses: readonly KeyUse[];
+  readonly uses: readonly TalliedUse[];
 }
 
 const NOWHERE: CountedPlace = { tenantId: null, projectId: null };
 
-const counter = (keyId: string | null, { tenantId, projectId }: CountedPlace): Counter => ({
+const counter = (keyId: string | null, place: CountedPlace): Counter => ({
   keyId,
-  tenantId,
-  projectId,
-  rows: [],
-  uses: [],
+  place,
+  rows: undefined,
+  uses: undefined,
 });
 
 /**
@@ -90,15 +104,18 @@ export class UsageTally {
   /** Everything that was counted; from now on it counts from nothing. */
   take(): Tallied {
     const counts: KeyUsageCount[] = [];
-    const uses: KeyUse[] = [];
+    const uses: TalliedUse[] = [];
     for (const { startMs, keys, keyless, crowded } of this.minutes.values()) {
       const minute = new Date(startMs).toISOString();
       for (const counters of [keys, keyless, crowded])
-        for (const { keyId, tenantId, projectId, rows, uses: pairs } of counters.values()) {
-          for (const { code, service, count } of rows)
+        for (const { keyId, place, rows, uses: used } of counters.values()) {
+          const { tenantId, projectId } = place;
+          for (let row = rows; row !== undefined; row = row.next) {
+            const { service, code, count } = row;
             counts.push({ minute, keyId, tenantId, projectId, service, code, count });
-          for (let n = 0; keyId !== null && n < pairs.length; n += 2)
-            uses.push({ keyId, version: pairs[n] as number, at: new Date(pairs[n + 1] as number).toISOString() });
+          }
+          for (let use = used; use !== undefined && keyId !== null; use = use.next)
+            uses.push({ keyId, version: use.version, atMs: use.atMs });
         }
     }
     this.minutes = new Map();
@@ -136,14 +153,14 @@ export class UsageTally {
   }
 
   private add(minute: Minute, to: Counter, code: VerifyCode, service: string): void {
-    for (const row of to.rows)
+    for (let row = to.rows; row !== undefined; row = row.next)
       if (row.code === code && row.service === service) {
         row.count += 1;
         return;
       }
     if (this.rows >= this.rowsMax) {
       if (to.keyId !== null) {
-        this.add(minute, this.crowded(minute, to), code, service);
+        this.add(minute, this.crowded(minute, to.place), code, service);
         return;
       }
       if (this.rows >= 2 * this.rowsMax) {
@@ -152,7 +169,7 @@ export class UsageTally {
       }
     }
     this.rows += 1;
-    to.rows.push({ code, service, count: 1 });
+    to.rows = { code, service, count: 1, next: to.rows };
   }
 
   private crowded({ crowded }: Minute, place: CountedPlace): Counter {
@@ -164,14 +181,14 @@ export class UsageTally {
     return opened;
   }
 
-  private use({ uses }: Counter, version: number, atMs: number): void {
-    for (let n = 0; n < uses.length; n += 2)
-      if (uses[n] === version) {
-        uses[n + 1] = Math.max(atMs, uses[n + 1] as number);
+  private use(to: Counter, version: number, atMs: number): void {
+    for (let use = to.uses; use !== undefined; use = use.next)
+      if (use.version === version) {
+        use.atMs = Math.max(atMs, use.atMs);
         return;
       }
     if (this.rows >= this.rowsMax) return;
     this.rows += 1;
-    uses.push(version, atMs);
+    to.uses = { version, atMs, next: to.uses };
   }
 }
