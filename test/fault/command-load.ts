@@ -6,6 +6,8 @@ import type { RunningCluster } from './running-cluster.js';
 /** How long one command may take with all its repetitions. */
 const COMMAND_MS_MAX = 60_000;
 const REFUSED_PAUSE_MS = 200;
+/** A machine that cannot keep up is not given more and more; the figures show what it was given. */
+const OUTSTANDING_MAX = 400;
 
 interface Command {
   readonly path: string;
@@ -69,10 +71,11 @@ export class CommandLoad {
 
   /** By the clock and not one after the other, so that what is slow does not make the load less. */
   private async run(): Promise<void> {
-    const beganMs = performance.now();
+    let dueMs = performance.now();
     while (!this.stopping.signal.aborted) {
-      const dueCount = Math.floor(((performance.now() - beganMs) / 1_000) * this.perSecond);
-      while (this.sent < dueCount) {
+      const nowMs = performance.now();
+      if (this.outstanding.size >= OUTSTANDING_MAX) dueMs = nowMs;
+      for (; dueMs < nowMs; dueMs += 1_000 / this.perSecond) {
         const command = this.command();
         this.sent += 1;
         const work = this.bringToItsEnd(command).finally(() => this.outstanding.delete(work));

@@ -10,7 +10,7 @@ import { freePorts } from '#libs/kafka';
 import type { AppConfig, Logger } from '#libs/platform';
 import { forgetRelays, writeDurably } from '#libs/postgres';
 import type { ClusterArguments } from './arguments.js';
-import { assertKafkaCanStart, type RunningKafka, startKafka, startPostgres } from './engines.js';
+import { assertKafkaCanStart, type EngineParts, type RunningKafka, startKafka, startPostgres } from './engines.js';
 import { OrphanKeeper } from './orphan-keeper.js';
 import { type EngineAddresses, planOf, PORTS, storeEnvironment } from './plan.js';
 import { SupervisedProcess } from './supervised-process.js';
@@ -29,9 +29,8 @@ export interface ClusterOptions {
 
 /** The whole distributed tier on this machine: what is started is stopped again in the opposite order. */
 export class Cluster {
-  private readonly keeper = new OrphanKeeper();
   private readonly hurrying = new AbortController();
-  private readonly ends: (() => Promise<unknown>)[] = [() => this.keeper.close()];
+  private readonly ends: (() => Promise<unknown>)[] = [];
   private stopped: Promise<void> | undefined;
 
   constructor(private readonly options: ClusterOptions) {}
@@ -44,12 +43,15 @@ export class Cluster {
     await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
     const port = config.port === 0 ? ((await freePorts(1))[0] ?? 0) : config.port;
     await assertFree(port, config.host);
-    let engines = await this.database(env);
+    const keeper = await OrphanKeeper.start(config.dataDir);
+    this.ends.unshift(() => keeper.close());
+    const parts = { config, logger, keeper };
+    let engines = await this.database(parts);
     signal.throwIfAborted();
     const given = config.internalKey && env['STEWARD_INTERNAL_KEY_FILE'];
     const internalKeyFile = given ?? (await this.internalKey());
     await this.found(storeEnvironment({ env, dataDir: config.dataDir, engines }), signal);
-    if (ownKafka) engines = { ...engines, kafka: await this.kafka(engines, signal) };
+    if (ownKafka) engines = { ...engines, kafka: await this.kafka(parts, engines, signal) };
 
     const plan = planOf({
       env,
@@ -61,7 +63,7 @@ export class Cluster {
       tls: config.tls !== undefined,
       ports: await freePorts(PORTS),
     });
-    const processes = plan.map((one) => new SupervisedProcess(one, { logger, keeper: this.keeper }));
+    const processes = plan.map((one) => new SupervisedProcess(one, parts));
     const [front, ...services] = [...processes].reverse();
     this.ends.unshift(
       () => front?.stop(this.hurrying.signal) ?? Promise.resolve(),
@@ -91,10 +93,11 @@ export class Cluster {
     if (failure !== undefined) throw failure as Error;
   }
 
-  private async database(env: ClusterOptions['env']): Promise<EngineAddresses> {
+  private async database(parts: EngineParts): Promise<EngineAddresses> {
+    const { env, onLost } = this.options;
     const isGiven = [env['STEWARD_DATABASE_URL'], env['STEWARD_DATABASE_URL_FILE']].some(Boolean);
     if (isGiven) return { databaseUrl: undefined, migrationDatabaseUrl: undefined, kafka: undefined };
-    const running = await startPostgres({ ...this.options, keeper: this.keeper }, this.options.onLost);
+    const running = await startPostgres(parts, onLost);
     this.ends.unshift(() => running.stop());
     const { programUrl, ownerUrl } = running.server;
     return { databaseUrl: programUrl, migrationDatabaseUrl: ownerUrl, kafka: undefined };
@@ -117,9 +120,13 @@ export class Cluster {
     if (code !== 0) throw new Error('The store could not be founded.');
   }
 
-  private async kafka(engines: EngineAddresses, signal: AbortSignal): Promise<EngineAddresses['kafka']> {
+  private async kafka(
+    parts: EngineParts,
+    engines: EngineAddresses,
+    signal: AbortSignal,
+  ): Promise<EngineAddresses['kafka']> {
     const { brokerCount } = this.options.args;
-    const running = await startKafka(brokerCount, { ...this.options, keeper: this.keeper });
+    const running = await startKafka(brokerCount, parts);
     this.ends.unshift(() => running.stop());
     signal.throwIfAborted();
     if (!running.isKnown) await this.beginAnew(running, engines);

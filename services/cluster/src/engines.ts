@@ -64,46 +64,63 @@ export function assertKafkaCanStart(): void {
 
 /** Brokers whose data stay in the data directory; one that ends is started again. */
 export async function startKafka(brokerCount: 1 | 3, parts: EngineParts): Promise<RunningKafka> {
-  const { config, logger, keeper } = parts;
-  const backoffs = new Map<number, Backoff>();
-  const stopping = new AbortController();
-  const keepAll = (): void => {
-    for (const [nodeId, pid] of cluster.pids) keeper.keep(`kafka-${nodeId}`, pid, 'SIGTERM');
-  };
-  const told = (nodeId: number): void => {
-    logger.info({ process: `kafka-${nodeId}`, pid: cluster.pids.get(nodeId) }, 'A process started.');
-  };
-  const onBrokerEnd = (nodeId: number, said: string): void => {
-    const backoff = backoffs.get(nodeId) ?? new Backoff();
-    backoffs.set(nodeId, backoff);
-    const delayMs = backoff.nextMs();
-    keeper.forget(`kafka-${nodeId}`);
-    logger.error({ process: `kafka-${nodeId}`, said, delayMs }, 'A process ended and is started again.');
-    sleep(delayMs, undefined, { signal: stopping.signal }).then(
-      () => {
-        cluster.revive(nodeId);
-        keepAll();
-        told(nodeId);
-      },
-      () => undefined,
-    );
-  };
-  const home = join(config.dataDir, 'kafka');
+  const home = join(parts.config.dataDir, 'kafka');
   await mkdir(home, { recursive: true, mode: 0o700 });
   const lastFile = join(home, 'last');
   const last = await readFile(lastFile, 'utf8').catch(() => '');
   const form = `${brokerCount}\n`;
-  const cluster = await KafkaCluster.start(brokerCount, { folder: join(home, String(brokerCount)), onBrokerEnd });
-  keepAll();
-  for (const nodeId of cluster.pids.keys()) told(nodeId);
+  const brokers = new SupervisedBrokers(parts);
+  const cluster = await brokers.start(brokerCount, join(home, String(brokerCount)));
   return {
     brokers: cluster.brokers,
     isKnown: !cluster.isNew && last === form,
     noteKnown: () => writeDurably(lastFile, form, 0o600),
-    stop: async () => {
-      stopping.abort();
-      await cluster.stop();
-      for (const nodeId of cluster.pids.keys()) keeper.forget(`kafka-${nodeId}`);
-    },
+    stop: () => brokers.stop(),
   };
 }
+
+class SupervisedBrokers {
+  private readonly backoffs = new Map<number, Backoff>();
+  private readonly stopping = new AbortController();
+  /** Undefined until all have registered: what ends before fails the start. */
+  private cluster: KafkaCluster | undefined;
+
+  constructor(private readonly parts: EngineParts) {}
+
+  async start(brokerCount: 1 | 3, folder: string): Promise<KafkaCluster> {
+    this.cluster = await KafkaCluster.start(brokerCount, {
+      folder,
+      onBrokerStart: (nodeId, pid) => {
+        this.parts.keeper.keep(nameOf(nodeId), pid, 'SIGTERM');
+        this.parts.logger.info({ process: nameOf(nodeId), pid }, 'A process started.');
+      },
+      onBrokerEnd: (nodeId, said) => {
+        this.parts.keeper.forget(nameOf(nodeId));
+        this.startAgain(nodeId, said);
+      },
+    });
+    return this.cluster;
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await this.cluster?.stop();
+  }
+
+  private startAgain(nodeId: number, said: string): void {
+    const { cluster } = this;
+    if (cluster === undefined || this.stopping.signal.aborted) return;
+    const backoff = this.backoffs.get(nodeId) ?? new Backoff();
+    this.backoffs.set(nodeId, backoff);
+    const delayMs = backoff.nextMs();
+    this.parts.logger.error({ process: nameOf(nodeId), said, delayMs }, 'A process ended and is started again.');
+    sleep(delayMs, undefined, { signal: this.stopping.signal }).then(
+      () => {
+        cluster.revive(nodeId);
+      },
+      () => undefined,
+    );
+  }
+}
+
+const nameOf = (nodeId: number): string => `kafka-${nodeId}`;

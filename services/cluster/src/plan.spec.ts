@@ -52,6 +52,7 @@ describe('the plan of the cluster', () => {
     expect(named('quotas-2').env['STEWARD_QUOTAS_PEERS']).toBe('127.0.0.1:1011,127.0.0.1:1009');
     expect(named('keys-1').env['STEWARD_KEYS_GRPC_URL']).toBeUndefined();
     expect(named('tenancy-1').env['STEWARD_TLS_CERT_FILE']).toBeUndefined();
+    expect(named('tenancy-1').env['STEWARD_MIGRATION_DATABASE_URL']).toBeUndefined();
   });
 
   it('gives the front no secret, and the engines that the environment names to all', () => {

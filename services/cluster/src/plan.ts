@@ -106,6 +106,9 @@ function environmentOf(place: Place, of: (service: Service) => Place[], options:
     STEWARD_INTERNAL_KEY_FILE: options.internalKeyFile,
     // The front says whom a request is from; it is a process of this machine.
     STEWARD_TRUSTED_PROXIES: [`${LOOPBACK}/32`, env['STEWARD_TRUSTED_PROXIES'] ?? ''].filter(Boolean).join(),
+    // The command line has migrated, and no service needs the owner's role.
+    STEWARD_MIGRATION_DATABASE_URL: undefined,
+    STEWARD_MIGRATION_DATABASE_URL_FILE: undefined,
     // Between processes of one machine; the front speaks TLS to the clients.
     STEWARD_TLS_CERT_FILE: undefined,
     STEWARD_TLS_KEY_FILE: undefined,

@@ -41,7 +41,7 @@ export class SupervisedProcess {
     const deadline = performance.now() + READY_MS_MAX;
     while (!(await isReady(this.plan.http))) {
       signal.throwIfAborted();
-      if (child.exitCode !== null || child.signalCode !== null)
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null)
         throw new Error(`The process ${this.plan.name} ended before it was ready.`);
       if (performance.now() > deadline)
         throw new Error(`The process ${this.plan.name} was not ready within ${READY_MS_MAX / 1_000} s.`);
@@ -78,21 +78,27 @@ export class SupervisedProcess {
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) passOn(stream, name, logger);
     child.once('error', (err) => {
-      logger.error({ err, process: name }, 'A process cannot be started.');
+      // What could not even be started has no exit.
+      if (child.pid === undefined) this.startAgain({ err });
     });
     child.once('exit', (exitCode, signal) => {
       keeper.forget(name);
-      if (this.stopping.signal.aborted || !this.hasBeenReady) return;
-      const delayMs = this.backoff.nextMs();
-      logger.error({ process: name, exitCode, signal, delayMs }, 'A process ended and is started again.');
-      sleep(delayMs, undefined, { signal: this.stopping.signal }).then(
-        () => this.spawn(),
-        () => undefined,
-      );
+      this.startAgain({ exitCode, signal });
     });
     if (child.pid !== undefined) keeper.keep(name, child.pid, 'SIGTERM');
     logger.info({ process: name, pid: child.pid, http, ...(grpc === undefined ? {} : { grpc }) }, 'A process started.');
     return child;
+  }
+
+  private startAgain(ending: object): void {
+    if (this.stopping.signal.aborted || !this.hasBeenReady) return;
+    const delayMs = this.backoff.nextMs();
+    const { logger } = this.parts;
+    logger.error({ process: this.plan.name, ...ending, delayMs }, 'A process ended and is started again.');
+    sleep(delayMs, undefined, { signal: this.stopping.signal }).then(
+      () => this.spawn(),
+      () => undefined,
+    );
   }
 }
 

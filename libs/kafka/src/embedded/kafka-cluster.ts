@@ -25,7 +25,8 @@ export interface KafkaOptions {
   /** Where the brokers' data stay after a stop, of as many brokers as before; without it they are gone with it. */
   readonly folder?: string;
   readonly secured?: SecuredListener;
-  /** Told what a broker said last when it ended and nobody had asked it to. */
+  readonly onBrokerStart?: (nodeId: number, pid: number) => void;
+  /** Told what a broker said last when it ended, asked to or not. */
   readonly onBrokerEnd?: (nodeId: number, said: string) => void;
 }
 
@@ -83,11 +84,6 @@ export class KafkaCluster {
   /** The same brokers where TLS and SASL are asked for. */
   get securedBrokers(): string[] {
     return this.members.map(({ securedPort }) => `127.0.0.1:${securedPort}`);
-  }
-
-  /** The processes that run now, by the number of the broker. */
-  get pids(): ReadonlyMap<number, number> {
-    return new Map([...this.processes].map(([nodeId, { pid }]) => [nodeId, pid ?? 0]));
   }
 
   /** SIGKILL; the broker's data stay. */
@@ -196,9 +192,10 @@ export class KafkaCluster {
     // A program that cannot be executed has no exit; what waits for the broker names the cluster that does not come up.
     child.on('error', (error) => this.logs.set(nodeId, error.message));
     child.on('exit', () => {
-      if (this.processes.get(nodeId) === child) this.options.onBrokerEnd?.(nodeId, this.logs.get(nodeId) ?? '');
+      this.options.onBrokerEnd?.(nodeId, this.logs.get(nodeId) ?? '');
     });
     this.processes.set(nodeId, child);
+    if (child.pid !== undefined) this.options.onBrokerStart?.(nodeId, child.pid);
   }
 
   private async end(nodeId: number, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
