@@ -9,7 +9,7 @@ export {
   startEmbeddedPostgres,
 } from './embedded/embedded-postgres.js';
 export { EmbeddedPostgresUnavailable } from './embedded/binaries.js';
-export { ClusterUnreachable, knownHome } from './embedded/cluster-home.js';
+export { ClusterUnreachable, knownHome, prepareDataDirectory } from './embedded/cluster-home.js';
 export { ClusterVersionMismatch } from './embedded/cluster-version.js';
 export { DataDirectoryInUse, DirectoryLock } from './embedded/directory-lock.js';
 export * from './projections/compare.js';

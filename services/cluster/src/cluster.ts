@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { access, mkdir } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { freePorts } from '#libs/kafka';
 import type { AppConfig, Logger } from '#libs/platform';
-import { forgetRelays, writeDurably } from '#libs/postgres';
+import { forgetRelays, prepareDataDirectory, writeDurably } from '#libs/postgres';
 import type { ClusterArguments } from './arguments.js';
 import { assertKafkaCanStart, type EngineParts, type RunningKafka, startKafka, startPostgres } from './engines.js';
 import { OrphanKeeper } from './orphan-keeper.js';
@@ -40,7 +40,7 @@ export class Cluster {
     const { env, config, logger, args } = this.options;
     const ownKafka = args.withKafka && config.kafka === undefined;
     if (ownKafka) assertKafkaCanStart();
-    await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
+    await prepareDataDirectory(config.dataDir);
     const port = config.port === 0 ? ((await freePorts(1))[0] ?? 0) : config.port;
     await assertFree(port, config.host);
     const keeper = await OrphanKeeper.start(config.dataDir);
