@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { freePorts } from '#libs/kafka';
 import type { AppConfig, Logger } from '#libs/platform';
-import { forgetRelays, prepareDataDirectory, writeDurably } from '#libs/postgres';
+import { DirectoryLock, forgetRelays, prepareDataDirectory, writeDurably } from '#libs/postgres';
 import type { ClusterArguments } from './arguments.js';
 import { assertKafkaCanStart, type EngineParts, type RunningKafka, startKafka, startPostgres } from './engines.js';
 import { OrphanKeeper } from './orphan-keeper.js';
@@ -43,6 +43,8 @@ export class Cluster {
     await prepareDataDirectory(config.dataDir);
     const port = config.port === 0 ? ((await freePorts(1))[0] ?? 0) : config.port;
     await assertFree(port, config.host);
+    // Else a second cluster would first wait for the keeper of one that runs.
+    await (await DirectoryLock.acquire(config.dataDir)).release();
     const keeper = await OrphanKeeper.start(config.dataDir);
     this.ends.unshift(() => keeper.close());
     const parts = { config, logger, keeper };
