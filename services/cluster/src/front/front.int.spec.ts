@@ -308,6 +308,24 @@ describe('the front', () => {
     agent.destroy();
   });
 
+  it('does not wait for ever for the rest of a body that was answered early, by whomever', async () => {
+    const refuse: Handler = (_request, response) => response.writeHead(401, { 'content-length': '2' }).end('no');
+    await inFrontOf([refuse]);
+    const port = Number(new URL(front?.url ?? '').port);
+    const isLetGo = async (path: string): Promise<void> => {
+      const socket = connect(port, '127.0.0.1');
+      socket.on('error', () => undefined);
+      socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n`);
+      const trickle = setInterval(() => socket.write('x'), 100);
+      const closed = once(socket.resume(), 'close', { signal: AbortSignal.timeout(15_000) });
+      await closed.finally(() => {
+        clearInterval(trickle);
+        socket.destroy();
+      });
+    };
+    await Promise.all(['/metrics', '/v1/keys'].map(isLetGo));
+  }, 20_000);
+
   it('answers what is no HTTP with a problem document', async () => {
     await inFrontOf([named('a')]);
     const socket = connect(Number(new URL(front?.url ?? '').port), '127.0.0.1');

@@ -39,6 +39,8 @@ const IDLE_MS_MAX = 30_000;
 const LEARN_AGAIN_MS = 500;
 const DRAIN_MS_MAX = 10_000;
 const IDLE_CHECK_MS = 50;
+/** For the rest of a body whose request was answered already: a client that sends on would hold its connection for ever. */
+const REST_MS_MAX = 5_000;
 
 /** One address for many processes: a request goes to the service that has its path, and there to the replica whose turn it is. */
 export class Front {
@@ -136,6 +138,11 @@ export class Front {
     this.inFlight.set(request.socket, { response, streamed: true });
     // A client that breaks off is seen at the answer.
     request.on('error', () => undefined);
+    response.once('finish', () => {
+      if (request.complete) return;
+      const late = setTimeout(() => request.complete || request.socket.destroy(), REST_MS_MAX);
+      late.unref();
+    });
     if (this.stopping.signal.aborted) response.setHeader('connection', 'close');
     this.handle(request, response).catch((error: unknown) => {
       this.options.logger.error({ err: error }, 'A request could not be handed on.');
