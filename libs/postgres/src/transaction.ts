@@ -46,7 +46,8 @@ const TRANSIENT_CLASSES = new Set(['08', '40', '55', '53', '57', '58', 'XX']);
 // Read-only, idle too long; a table that is gone or forbidden is no event's own fault either.
 const TRANSIENT_STATES = new Set(['25006', '25P03', '25P04', '42P01', '3F000', '42501']);
 const NETWORK_CODE = /^E(?!RR_)[A-Z_]+$/;
-const DRIVER_MESSAGE = /^(Connection terminated|timeout exceeded when trying|Client (has|was) |Cannot use a pool)/;
+const DRIVER_MESSAGE =
+  /^(Connection terminated|timeout exceeded when trying|Client (has|was) |Cannot use a pool|Query read timeout$)/;
 
 /** True if the same work may succeed later without any change to it: never a reason to park an event. */
 export function isTransient(error: unknown): boolean {
