@@ -19,8 +19,6 @@ export type Name = 'keys1' | 'keys2' | 'quotas' | 'tenancy' | 'audit' | 'project
 
 const serviceOf = (name: Name): ServiceName => name.replace(/\d$/, '') as ServiceName;
 
-const STARTS_MAX = 3;
-
 /** How old a replica's view of the keys may be, ms. */
 export const STALENESS_MS_MAX = 3_000;
 
@@ -84,25 +82,15 @@ export class ServicesApart {
     throw failed.reason;
   }
 
-  /** As whoever keeps services running does: again, where a busy machine let the start fail. */
   async begin(name: Name): Promise<void> {
     const service = serviceOf(name);
     // Only the keys service is told where the peppers are.
     const pepper = service === 'keys' ? 'pepper.json' : 'no-pepper-here.json';
     const env = { ...this.env[name], STEWARD_PEPPER_FILE: join(this.dataDir, pepper) };
-    for (let attempt = 1; ; attempt += 1) {
-      const begun = StewardProcess.spawn({ service, dataDir: this.dataDir, env });
-      this.said.push(begun.output);
-      this.running.set(name, begun);
-      try {
-        await begun.ready();
-        return;
-      } catch (error) {
-        if (attempt === STARTS_MAX) throw error;
-        begun.signal('SIGKILL');
-        await begun.exited();
-      }
-    }
+    const begun = StewardProcess.spawn({ service, dataDir: this.dataDir, env });
+    this.said.push(begun.output);
+    this.running.set(name, begun);
+    await begun.ready();
   }
 
   of(name: Name): StewardProcess {

@@ -80,6 +80,7 @@ export { clashesOf, isLoopbackHost, type OidcIssuer } from './oidc/issuers.js';
 export * from './storage/database.js';
 export * from './storage/storage.js';
 export * from './storage/storage.module.js';
+export { untilAvailable } from './storage/until-available.js';
 export { addressOfPeer, callerAddress, GrpcAnswer, headerOf } from './grpc/grpc-call.js';
 export * from './grpc/call-metadata.js';
 export * from './grpc/grpc-methods.js';

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { untilAvailable } from '#libs/platform';
 
 const DDL_ATTEMPTS = 5;
 
@@ -10,7 +11,7 @@ export async function createOwnTable(pool: Pick<Pool, 'query'>, ddl: string): Pr
   // Two processes that start at once may both find the schema absent; the second try finds it there.
   for (let attempt = 1; ; attempt += 1) {
     try {
-      await pool.query(`create schema if not exists keys; ${ddl}`);
+      await untilAvailable(() => pool.query(`create schema if not exists keys; ${ddl}`));
       return;
     } catch (error) {
       if (attempt === DDL_ATTEMPTS) throw error;

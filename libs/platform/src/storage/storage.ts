@@ -17,6 +17,7 @@ import type { Logger } from '../telemetry/logger.js';
 import { type OpenDatabase, openDatabase } from './database.js';
 import { type LedgerStore, openLedger } from './ledger.js';
 import { reactorHost } from './reactors.js';
+import { untilAvailable } from './until-available.js';
 
 const POOL_CONNECTIONS_MAX = 12;
 const CONNECT_MS_MAX = 1_000;
@@ -100,7 +101,11 @@ export async function openStorage(config: AppConfig, log: Logger, options: OpenS
   const { attach = false, duties = ALL_DUTIES } = options;
   const database = await openDatabase(config, log, { attach, migrates: duties.founds });
   try {
-    return await openOn(config, database, log, options);
+    return await untilAvailable(() => openOn(config, database, log, options), {
+      onRetry: (err) => {
+        log.warn({ err }, 'The store is too slow to be opened; it is tried again.');
+      },
+    });
   } catch (error) {
     await database.close();
     throw error;
