@@ -7,7 +7,8 @@ export interface Kept {
   readonly signal: NodeJS.Signals;
 }
 
-const ORDERLY_MS_MAX = 10_000;
+/** Before what was asked to end is killed. */
+export const ORDERLY_MS_MAX = 10_000;
 const ASK_EVERY_MS = 50;
 
 function isAlive(pid: number): boolean {

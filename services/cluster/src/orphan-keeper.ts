@@ -4,12 +4,11 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Kept } from './keeper.js';
+import { type Kept, ORDERLY_MS_MAX } from './keeper.js';
 
 const program = fileURLToPath(new URL('./keeper.js', import.meta.url));
-const END_MS_MAX = 5_000;
 /** Longer than a keeper gives those whom it ends. */
-const PREDECESSOR_MS_MAX = 15_000;
+const END_MS_MAX = ORDERLY_MS_MAX + 5_000;
 const ASK_EVERY_MS = 100;
 
 /**
@@ -29,7 +28,7 @@ export class OrphanKeeper {
   static async start(dataDir: string): Promise<OrphanKeeper> {
     const pidFile = join(dataDir, 'keeper.pid');
     const predecessor = Number(textOf(pidFile));
-    const deadline = performance.now() + PREDECESSOR_MS_MAX;
+    const deadline = performance.now() + END_MS_MAX;
     while (isKeeper(predecessor) && performance.now() < deadline) await sleep(ASK_EVERY_MS);
     return new OrphanKeeper(pidFile);
   }
@@ -59,7 +58,12 @@ export class OrphanKeeper {
   }
 
   private spawn(): ChildProcess {
-    const child = spawn(process.execPath, [program], { stdio: ['pipe', 'ignore', 'ignore'], detached: true });
+    const child = spawn(process.execPath, [program], {
+      // Nothing of the environment concerns it, and passwords may stand there.
+      env: {},
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+    });
     child.stdin.on('error', () => undefined);
     if (child.pid !== undefined) writeFileSync(this.pidFile, String(child.pid), { mode: 0o600 });
     child.once('exit', () => {

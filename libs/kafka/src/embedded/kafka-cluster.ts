@@ -21,6 +21,10 @@ const HEAP = ['-Xms96m', '-Xmx384m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=
 /** Stands beside the data of brokers that were all formatted; what is without it never held a message. */
 const FORMATTED = 'formatted';
 
+/** Java finds itself by it; passwords and paths of Steward's own secrets are not a broker's business. */
+const brokerEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(STEWARD_|PG)/.test(name)));
+
 export interface KafkaOptions {
   /** Where the brokers' data stay after a stop, of as many brokers as before; without it they are gone with it. */
   readonly folder?: string;
@@ -182,6 +186,7 @@ export class KafkaCluster {
   private spawnBroker(nodeId: number): void {
     const child = spawn('java', this.javaArguments('kafka.Kafka', this.settingsFile(nodeId)), {
       cwd: this.folder,
+      env: brokerEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe'],
       // Whoever keeps the data stops the brokers too: a terminal's Ctrl-C must not reach them before.
       detached: this.options.folder !== undefined,
