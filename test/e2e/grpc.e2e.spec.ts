@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { status as rpcCode } from '@grpc/grpc-js';
 import { StewardProcess } from '#libs/testing';
 import { type Called, type Message, ReflectedClient } from './reflected-client.js';
@@ -106,6 +107,28 @@ describe('the life of a key over gRPC alone', () => {
     ]);
     const told = (data as { data_json: string }[]).map((event) => JSON.parse(event.data_json) as Message);
     expect(told[6]).toMatchObject({ reason: 'compromised' });
+  });
+
+  it('tells how often a key was verified, by the same rights and errors as HTTP', async () => {
+    const { keyId, secret } = await create();
+    const { answer: batch } = await ok('VerifierService', 'verifyBatch', {
+      requests: [{ token: secret }, { token: secret }],
+    });
+    expect(batch['results']).toHaveLength(2);
+    const deadline = performance.now() + 20_000;
+    let usage = await keys('getKeyUsage', { key_id: keyId, step: 'day' });
+    while (usage['buckets'] === undefined || (usage['buckets'] as unknown[]).length === 0) {
+      if (performance.now() > deadline) throw new Error('The counts were not written.');
+      await sleep(100);
+      usage = await keys('getKeyUsage', { key_id: keyId, step: 'day' });
+    }
+    const codes = [{ code: 'VALID', verifications: 2 }];
+    expect(usage).toMatchObject({ key_id: keyId, step: 'day', buckets: [{ verifications: 2, codes }] });
+    expect(usage).toMatchObject({ last_used_at: expect.any(String) as string, services: [{ verifications: 2 }] });
+    expect(await keys('getProjectKeyUsage', { project_id: 'GOV1', top: 1 })).toMatchObject({ project_id: 'GOV1' });
+    expect(await keys('getAllKeyUsage', { tenant_id: 'acme', step: 'minute' })).toMatchObject({ tenant_id: 'acme' });
+    const wrong = await client.call('KeyService', 'getProjectKeyUsage', { project_id: 'GOV1', step: 'week' });
+    expect([wrong.code, reasonOf(wrong)]).toEqual([rpcCode.INVALID_ARGUMENT, 'VALIDATION']);
   });
 
   it('changes only what the mask names, and clears what it names and does not give', async () => {

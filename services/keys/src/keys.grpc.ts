@@ -50,6 +50,7 @@ import {
   TransferKeyBody,
   UpdateKeyBody,
 } from './keys.dto.js';
+import { usageMethods } from './usage/usage.grpc.js';
 import { KeyVerifier } from './verification/key-verifier.js';
 import { LookupBody } from './verification/lookup.controller.js';
 
@@ -81,6 +82,7 @@ export class KeysGrpc implements OnModuleInit {
       ...this.secrets(),
       ...this.changes(),
       ...this.many(),
+      ...usageMethods(this.queries),
     });
   }
 
