@@ -28,7 +28,7 @@ export abstract class CredentialVerifier {
    * `atHead` asks for what holds at the store's head; whoever verifies in this process has been brought there, or to the
    * request's position, by the Gatekeeper. A client throws a Refusal (503) where it cannot be told.
    */
-  abstract authenticate(token: string, ip: string | null, atHead: boolean): Promise<Authentication> | Authentication;
+  abstract authenticate(token: string, atHead: boolean): Promise<Authentication> | Authentication;
 }
 
 export interface KeyEntry {

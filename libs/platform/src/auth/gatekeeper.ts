@@ -171,7 +171,7 @@ export class Gatekeeper {
     // A key that was imported may have the form of a JWT, so whoever is no person is still looked up among the keys.
     const person = looksLikeJwt(token) ? await this.persons.authenticate(token) : undefined;
     if (person !== undefined) return { principal: this.resolver.ofPerson(person.userId, person.via) };
-    const key = await this.verifier.authenticate(token, ip, atHead);
+    const key = await this.verifier.authenticate(token, atHead);
     if (!key.ok) {
       if (key.code === 'IP_NOT_ALLOWED') return refused(wrongAddress());
       if (key.code === 'STALE') throw stale();

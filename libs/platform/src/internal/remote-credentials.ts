@@ -20,7 +20,6 @@ export const AUTHENTICATE: InternalMethod = {
 /** The question of `Authenticate`; it is answered with an Authentication. */
 export interface CredentialQuestion {
   readonly token: string;
-  readonly ip: string | null;
   readonly atHead: boolean;
 }
 
@@ -43,8 +42,8 @@ export class RemoteCredentials extends CredentialVerifier {
     this.keys = new Replicas(calls, KEYS_SERVICE, config.keysGrpcUrls);
   }
 
-  override async authenticate(token: string, ip: string | null, atHead = false): Promise<Authentication> {
-    const question: CredentialQuestion = { token, ip, atHead };
+  override async authenticate(token: string, atHead = false): Promise<Authentication> {
+    const question: CredentialQuestion = { token, atHead };
     try {
       return (await this.keys.ask(AUTHENTICATE, question, ASK_MS_MAX)) as Authentication;
     } catch (err) {

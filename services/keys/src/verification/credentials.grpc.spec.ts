@@ -17,7 +17,7 @@ describe('a caller’s key that another service asks for', () => {
     };
     new CredentialsGrpc(door, world.verifier, world.follower, world.config).onModuleInit();
     ask = (token, atHead = false) => {
-      const payload = Buffer.from(JSON.stringify({ token, ip: null, atHead }));
+      const payload = Buffer.from(JSON.stringify({ token, atHead }));
       return handle({ payload, principal: null, deadlineMs: undefined });
     };
   });

@@ -16,7 +16,7 @@ class Keys extends CredentialVerifier implements KeyDirectory {
   /** Of each question, whether it asked for what holds at the store's head. */
   readonly asked: boolean[] = [];
 
-  authenticate(token: string, _ip: string | null, atHead: boolean): Authentication {
+  authenticate(token: string, atHead: boolean): Authentication {
     this.asked.push(atHead);
     return this.byToken.get(token) ?? { ok: false, code: token.startsWith('stw_') ? 'NOT_FOUND' : 'MALFORMED' };
   }
