@@ -165,8 +165,11 @@ describeOnKafka(`npm run cluster, seed ${seed}`, () => {
       await store.close();
       await pool.end();
     }
-    const list = await cluster.call('GET', `/v1/projects/P1/keys?minPosition=${load.lastPosition}`);
-    expect(list.status).toBe(200);
+    const isCaughtUp = async (): Promise<boolean> => {
+      const path = `/v1/projects/P1/keys?limit=1&minPosition=${load.lastPosition}`;
+      return (await cluster.call('GET', path)).status === 200;
+    };
+    await cluster.until('the read models have caught up', isCaughtUp, CATCH_UP_MS_MAX);
     const checked = await runCli(['check'], { STEWARD_DATA_DIR: cluster.dataDir });
     expect(checked.stdout).toMatch(/No fault was found\.\n$/);
     expect(checked.stdout.match(/: equal to a fold of the log/g)?.length).toBeGreaterThanOrEqual(4);
