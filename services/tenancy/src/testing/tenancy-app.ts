@@ -8,7 +8,6 @@ import type { KeyOwner } from '#libs/contracts';
 import { Refusal } from '#libs/eventsourcing';
 import {
   AccessIndex,
-  type AppConfig,
   assertEveryRouteHasPolicy,
   type Authentication,
   AuthModule,
@@ -17,10 +16,10 @@ import {
   createLogger,
   CredentialVerifier,
   KeyDirectory,
+  loadConfig,
   type MemberRemoval,
   MemberUsage,
   openStorage,
-  SecretText,
   type Storage,
   StorageModule,
   TransportModule,
@@ -127,8 +126,8 @@ class TokensByName extends BootstrapKeys {
 })
 class CallersModule {}
 
-const urlOf = ({ host, port, database, user, password }: pg.ClientConfig): SecretText =>
-  new SecretText(`postgres://${user}:${password as string}@${host}:${port}/${database}`);
+const urlOf = ({ host, port, database, user, password }: pg.ClientConfig): string =>
+  `postgres://${user}:${password as string}@${host}:${port}/${database}`;
 
 const log = createLogger({ level: 'silent' }, { write: () => undefined });
 
@@ -137,29 +136,12 @@ export async function startTenancy(): Promise<TenancyApp> {
   const server = await startExternalPostgres();
   const scratch = await createScratchLedger(server.url);
   const dataDir = await mkdtemp(join(tmpdir(), 'steward-test-'));
-  const config: AppConfig = {
-    host: '127.0.0.1',
-    port: 0,
-    grpcPort: 0,
-    dataDir,
-    databaseUrl: urlOf(scratch.program),
-    migrationDatabaseUrl: urlOf(scratch.owner),
-    eventStoreUrl: undefined,
-    kafka: undefined,
-    pepperFile: undefined,
-    kekFile: undefined,
-    authFailuresPerMinute: 1_000,
-    verifyStalenessMaxMs: 30_000,
-    quotasPeers: undefined,
-    internalKey: undefined,
-    keysGrpcUrls: [],
-    quotasGrpcUrls: [],
-    oidcIssuers: [],
-    trustedProxies: [],
-    logLevel: 'silent',
-    tls: undefined,
-    warnings: [],
-  };
+  const config = loadConfig({
+    STEWARD_DATA_DIR: dataDir,
+    STEWARD_DATABASE_URL: urlOf(scratch.program),
+    STEWARD_MIGRATION_DATABASE_URL: urlOf(scratch.owner),
+    STEWARD_AUTH_FAILURES_PER_MINUTE: '1000',
+  });
   const storage = await openStorage(config, log);
 
   @Module({
