@@ -1,5 +1,5 @@
 import { KurrentEventStore, parseEventStoreUrl } from '#libs/kurrentdb';
-import { isRequired } from '#libs/testing';
+import { describeOnReal } from '#libs/testing';
 import type { Capability, StoreUnderTest } from '../../libs/eventsourcing/src/testing/contract-item.js';
 import { describeEventStore } from '../../libs/eventsourcing/src/testing/event-store.contract.js';
 import { kurrentStoreUnderTest } from './kurrent-store.js';
@@ -43,16 +43,7 @@ const given = process.env['STEWARD_TEST_EVENTSTORE_URL'] ?? '';
 const server: RealServer | undefined =
   given === '' ? await startContainer() : { url: given, stop: () => Promise.resolve() };
 
-if (server === undefined) {
-  if (isRequired('kurrentdb')) throw new Error('KurrentDB is required: no real server is at hand.');
-  process.stdout.write(
-    'Event store contract on KurrentDB (real): left out, for neither STEWARD_TEST_EVENTSTORE_URL nor a container engine is at hand\n',
-  );
-  describe('The event store contract on KurrentDB (real)', () => {
-    it.skip('is left out: neither STEWARD_TEST_EVENTSTORE_URL nor a container engine is at hand', () => undefined);
-  });
-} else {
-  const { url } = server;
+function describeContract({ url, stop }: RealServer): void {
   const { hosts, tls, discovers } = parseEventStoreUrl(url);
   const [host] = hosts;
   // Behind TLS or before a cluster no proxy of ours can stand, so what needs a failing network is left out there.
@@ -75,7 +66,7 @@ if (server === undefined) {
 
   afterAll(async () => {
     await Promise.all(stores.map((store) => store.close()));
-    await server.stop();
+    await stop();
   });
 
   // Every item has streams of its own, and nothing is deleted: the server keeps what earlier runs wrote.
@@ -88,3 +79,12 @@ if (server === undefined) {
     capabilities,
   );
 }
+
+describeOnReal(
+  'kurrentdb',
+  server === undefined ? 'neither STEWARD_TEST_EVENTSTORE_URL nor a container engine is at hand' : undefined,
+  'Event store contract on KurrentDB (real)',
+  () => {
+    if (server !== undefined) describeContract(server);
+  },
+);

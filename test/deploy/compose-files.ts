@@ -25,6 +25,7 @@ export interface Service {
   readonly cap_drop?: readonly string[];
   readonly security_opt?: readonly string[];
   readonly stop_grace_period: string;
+  readonly tmpfs?: readonly string[];
   readonly restart?: string;
 }
 

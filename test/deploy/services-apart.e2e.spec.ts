@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:
 import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import {
+  describeOnReal,
   aDataDir,
   createScratchLedger,
   type ExternalPostgres,
@@ -32,14 +33,11 @@ const FOLLOWED_MS_MAX = 10_000;
 /** So often in turn that each replica was asked. */
 const REFUSED_IN_A_ROW = 12;
 
-const reason = whyNoNginx();
-
-if (reason !== undefined) {
-  describe('Services apart, as composed', () => {
-    it.skip(`are left out: ${reason}`, () => undefined);
-  });
-} else {
-  describe('Services apart, started with what the compose file tells them, behind the front', () => {
+describeOnReal(
+  'nginx',
+  whyNoNginx(),
+  'Services apart, started with what the compose file tells them, behind the front',
+  () => {
     let postgres: ExternalPostgres;
     let scratch: ScratchLedger;
     let secretsFolder: string;
@@ -180,5 +178,5 @@ if (reason !== undefined) {
         expect([path, await statusFrom('127.0.9.2', path, { 'x-forwarded-for': '127.0.9.1' })]).toEqual([path, 403]);
       }
     });
-  });
-}
+  },
+);

@@ -1,4 +1,3 @@
-import type { Batch } from 'kafkajs';
 import { type KeptOffsets, KeptPositions } from './kept-positions.js';
 
 const TOPIC = 'usage';
@@ -20,13 +19,12 @@ class Offsets implements KeptOffsets {
   onGap = (_topic: string, _partition: number, messages: bigint): void => void this.gaps.push(messages);
 }
 
-const batch = (first: number, highWatermark: number, partition = 0): Batch =>
-  ({
-    topic: TOPIC,
-    partition,
-    highWatermark: String(highWatermark),
-    messages: [{ offset: String(first) }],
-  }) as unknown as Batch;
+const batch = (first: number, highWatermark: number, partition = 0) => ({
+  topic: TOPIC,
+  partition,
+  highWatermark: String(highWatermark),
+  messages: [{ offset: String(first) }],
+});
 
 describe('offsets that are kept elsewhere', () => {
   let offsets: Offsets;

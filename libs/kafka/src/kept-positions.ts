@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Batch, Consumer } from 'kafkajs';
+import type { Batch, Consumer, KafkaMessage } from 'kafkajs';
 
 /** Offsets that stand with the effects of the messages, and not with the group. */
 export interface KeptOffsets {
@@ -13,6 +13,11 @@ export interface KeptOffsets {
 
 const RETRY_MS = 500;
 const nameOf = (topic: string, partition: number): string => `${topic}/${partition}`;
+
+/** What of a fetched batch is looked at. */
+type Fetched = Pick<Batch, 'topic' | 'partition' | 'highWatermark'> & {
+  readonly messages: readonly Pick<KafkaMessage, 'offset'>[];
+};
 
 /**
  * Holds one client to the offsets that are kept elsewhere. The client begins where its group committed, which may be before
@@ -39,7 +44,7 @@ export class KeptPositions {
   }
 
   /** Whether the batch's messages are to be handled; the client fetches anew where not. */
-  async letsThrough({ topic, partition, highWatermark, messages }: Batch): Promise<boolean> {
+  async letsThrough({ topic, partition, highWatermark, messages }: Fetched): Promise<boolean> {
     await this.joined;
     const [firstMessage] = messages;
     if (this.signal.aborted || firstMessage === undefined) return false;

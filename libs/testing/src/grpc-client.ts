@@ -72,6 +72,7 @@ export class GrpcClient {
   /** `service` without its package, for example QuotaService of quotas.proto. */
   static of(port: number, file: string, service: string, options: Options = {}): GrpcClient {
     const definition = loadSync(`steward/v1/${file}`, { includeDirs: [PROTO_ROOT], longs: Number, ...options });
+    // grpc-js types what it loads as a tree of anything; what is in it is in the .proto file.
     const { steward } = loadPackageDefinition(definition) as unknown as {
       steward: { v1: Record<string, new (address: string, of: unknown) => Client> };
     };
@@ -95,6 +96,7 @@ export class GrpcClient {
 
   /** A stream of messages that the caller writes. */
   open(method: string, headers: Record<string, string>, done: OnAnswer): ClientWritableStream<object> {
+    // For a method that takes a stream grpc-js answers one.
     return this.begin(method, metadataOf(headers), deadline(), done) as unknown as ClientWritableStream<object>;
   }
 
@@ -103,6 +105,7 @@ export class GrpcClient {
   }
 
   private begin(method: string, ...given: unknown[]): Going {
+    // grpc-js puts the methods on the client by name, and no type tells which.
     const methods = this.client as unknown as Record<string, ((...given: unknown[]) => Going) | undefined>;
     const made = methods[method];
     if (made === undefined) throw new Error(`The service has no method ${method}.`);

@@ -8,5 +8,5 @@ export * from './external-postgres.js';
 export * from './scratch-ledger.js';
 export * from './tcp-proxy.js';
 export { freePorts } from '../../kafka/src/embedded/free-ports.js';
-export { describeOnKafka } from './describe-on-kafka.js';
+export { describeOnKafka, describeOnReal } from './describe-on-real.js';
 export { isRequired } from './required-part.js';

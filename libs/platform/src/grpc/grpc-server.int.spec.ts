@@ -119,6 +119,7 @@ afterAll(async () => {
 });
 
 function call(method: 'extend' | 'echo', request: object, headers: Record<string, string> = {}): Promise<Settled> {
+  // grpc-js puts the methods on the client by name, and no type tells which.
   const made = (client as unknown as Record<typeof method, UnaryCall>)[method];
   const metadata = metadataOf({ 'x-api-key': 'good', ...headers });
   return settled((done) => made.call(client, request, metadata, { deadline: Date.now() + 5_000 }, done));

@@ -138,6 +138,7 @@ export class InternalCalls implements OnModuleDestroy {
     const known = this.methods.get(name);
     if (known !== undefined) return known;
     const loaded = loadSync(join(PROTO_ROOT, method.protoFile), { includeDirs: [PROTO_ROOT] });
+    // The loader types every message as any object; these two stand in call.proto.
     const definition = (loaded[method.service] as ServiceDefinition)[method.method] as unknown as CallMethod;
     this.methods.set(name, definition);
     return definition;

@@ -25,6 +25,7 @@ export class KeyOwners extends KeyDirectory implements EventIndex {
 
   apply(recorded: OpenedEvent): 'applied' {
     const { stream } = recorded;
+    // Only streams of keys come here, and every event of those is one of KeyEvent's.
     const event = recorded as unknown as KeyEvent;
     const known = this.byStream.get(stream);
     if (event.type === 'KeyCreated' || event.type === 'KeyImported')
